@@ -1,0 +1,1 @@
+"""A pluggable payment framework: any provider, any shop, one order lifecycle."""
