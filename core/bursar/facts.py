@@ -14,7 +14,7 @@ import attrs
 from bursar.errors import BadInput
 from bursar.money import Money
 
-__all__ = ["Facts", "Flag", "Observation", "Said", "Stage", "Transfer", "Word"]
+__all__ = ["Facts", "Flag", "Observation", "Said", "Stage", "Transfer", "Word", "join_said"]
 
 T = TypeVar("T")
 
@@ -89,7 +89,8 @@ class Said(Generic[T]):
         return Said(self.at, self.now | other.now, ever)
 
 
-def _join_said(one: Said[T] | None, other: Said[T] | None) -> Said[T] | None:
+def join_said(one: Said[T] | None, other: Said[T] | None) -> Said[T] | None:
+    """Join two sayings of which either may be missing."""
     if one is None or other is None:
         return one or other
     return one.join(other)
@@ -135,7 +136,8 @@ class Facts:
 
     *verdict* is the provider's word with its latest instant; *polled* the same from polls alone, to see whether a poll
     was overruled; *credited* the provider's running total in the billed currency; *billed* every amount it was ever
-    seen to ask for.
+    seen to ask for; *refunds* the provider's ids of refunds that it was ever seen to make of this payment, by us or by
+    hand.
     """
 
     verdict: Said[Word] | None = None
@@ -144,36 +146,33 @@ class Facts:
     credited: Said[Money] | None = None
     billed: frozenset[Money] = frozenset()
     flags: frozenset[Flag] = frozenset()
+    refunds: frozenset[str] = frozenset()
 
     def join(self, other: "Facts") -> "Facts":
         """Return what both know together; the order never matters, nor does saying it twice."""
         return Facts(
-            verdict=_join_said(self.verdict, other.verdict),
-            polled=_join_said(self.polled, other.polled),
+            verdict=join_said(self.verdict, other.verdict),
+            polled=join_said(self.polled, other.polled),
             transfers=self.transfers + other.transfers,
-            credited=_join_said(self.credited, other.credited),
+            credited=join_said(self.credited, other.credited),
             billed=self.billed | other.billed,
             flags=self.flags | other.flags,
+            refunds=self.refunds | other.refunds,
         )
 
 
-NOTHING = Facts()
-
-
-def _check_id(_: object, __: object, payment_id: str) -> None:
-    if not payment_id or len(payment_id) > 200:
-        raise BadInput("an observation names its payment by the provider's id, of 1 to 200 characters")
+def _check_id(_: object, __: object, provider_id: str) -> None:
+    if not 1 <= len(provider_id) <= 200:
+        raise BadInput("an observation names its subject by the provider's id, of 1 to 200 characters")
 
 
 @attrs.frozen
 class Observation:
     """Report what one delivery or one poll says about one payment, in provider-neutral terms.
 
-    *payment_id* is the provider's id; *event* its own name for what happened, for the history; *ask* is true when the
-    provider's habits make a poll advisable after this (a payload too thin to decide on).
+    *payment_id* is the provider's id; *event* its own name for what happened, for the history.
     """
 
     payment_id: str = attrs.field(validator=_check_id)
     facts: Facts
     event: str = ""
-    ask: bool = False
