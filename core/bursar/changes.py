@@ -43,6 +43,7 @@ __all__ = [
     "refund_sent",
     "refund_unknown",
     "refund_unsent",
+    "refund_withdrawn",
 ]
 
 
@@ -250,8 +251,10 @@ def refund_requested(
 def refund_sent(dossier: Dossier, number: int, *, at: int) -> Dossier:
     """Note that the request is about to leave. From here on its outcome is unknown until an answer is kept."""
     refund = dossier.refund(number)
-    if refund.sending is not Sending.INTENDED:
-        raise Refused(f"refund {number} of order {dossier.order.reference!r} was sent already")
+    if refund_status(refund) is not RefundStatus.REQUESTED:
+        raise Refused(
+            f"refund {number} of order {dossier.order.reference!r} is {refund_status(refund).value}: it is not sent again"
+        )
     return dossier.with_refund(attrs.evolve(refund, sending=Sending.SENT, sent_at=at))
 
 
@@ -286,6 +289,20 @@ def refund_refused(dossier: Dossier, number: int, problem: str) -> Dossier:
     if refund.refund_id is not None:
         return dossier
     return dossier.with_refund(attrs.evolve(refund, sending=Sending.REFUSED, problem=problem))
+
+
+def refund_withdrawn(dossier: Dossier, number: int, *, at: int) -> Dossier:
+    """Take back a refund that was not sent yet; refuse one that was."""
+    refund = dossier.refund(number)
+    status = refund_status(refund)
+    if status is RefundStatus.CANCELLED:
+        return dossier
+    if status not in (RefundStatus.REQUESTED, RefundStatus.WAITING_FOR_PERSON):
+        raise Refused(
+            f"refund {number} of order {dossier.order.reference!r} is {status.value}: too late to withdraw it here"
+        )
+    withdrawn = RefundFacts(verdict=Said[RefundWord].once(RefundWord.WITHDRAWN, at))
+    return dossier.with_refund(attrs.evolve(refund, facts=refund.facts.join(withdrawn)))
 
 
 def refund_unknown(dossier: Dossier, number: int, problem: str) -> Dossier:

@@ -1,0 +1,191 @@
+"""All settings of one Bursar: read from `bursar.toml` and the environment, or an error that says what to mend.
+
+A setting comes from the file, or from the environment variable named after it (`BURSAR_DATABASE`,
+`BURSAR_ACCOUNTS_MAIN_URL`), which wins. A secret is written as a reference: `env:NAME`, `file:PATH`, or, for a sandbox,
+`literal:TEXT`.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from bursar import plugins
+from bursar.configreader import Reader, Table
+from bursar.errors import ConfigError
+from bursar.policies import read_policy
+from bursar.secrets import Secret
+
+__all__ = [
+    "AccountConfig",
+    "Config",
+    "RatesConfig",
+    "ServerConfig",
+    "ShopConfig",
+    "load_config",
+    "read_config",
+]
+
+T = TypeVar("T")
+_SECTIONS: Final = ("accounts", "bursar", "rates", "shops")
+
+
+@attrs.frozen
+class ServerConfig:
+    """Settings of `[bursar]`.
+
+    *database* is an SQLAlchemy URL (`sqlite:///bursar.db`, `postgresql://…`); *public_url* where buyers and providers reach
+    this server; *api_key* what a shop's backend shows; *account* the account that new payments use; *max_body* the largest
+    request body in bytes; *give_away* the names of order details that providers may be told beside the order's id.
+    """
+
+    database: str = "sqlite:///bursar.db"
+    public_url: str = "http://127.0.0.1:8000"
+    api_key: Secret = Secret("")
+    account: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body: int = 262_144
+    give_away: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class AccountConfig:
+    """Hold one `[accounts.NAME]`: the *provider* plugin, its own *settings*, and the policy as (setting, value) pairs."""
+
+    name: str
+    provider: str
+    settings: Any = attrs.field(repr=False)
+    policy: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen
+class ShopConfig:
+    """Hold one `[shops.NAME]`: the *adapter* plugin (empty: nobody is told) and its own *settings*."""
+
+    name: str
+    adapter: str = ""
+    settings: Any = attrs.field(repr=False, default=None)
+
+
+@attrs.frozen
+class RatesConfig:
+    """Hold `[rates]`: the rate *source* and its own *settings*."""
+
+    source: str
+    settings: Any = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Config:
+    """Hold all settings of one Bursar; *source* names the file, for messages."""
+
+    server: ServerConfig
+    accounts: Mapping[str, AccountConfig]
+    shops: Mapping[str, ShopConfig] = attrs.field(factory=lambda: dict[str, ShopConfig]())
+    rates: RatesConfig | None = None
+    source: str = "bursar.toml"
+
+    def default_account(self) -> str:
+        """Return the name of the account that new payments use."""
+        if self.server.account:
+            return self.server.account
+        if len(self.accounts) == 1:
+            return next(iter(self.accounts))
+        known = ", ".join(sorted(self.accounts)) or "none is configured"
+        raise ConfigError(
+            f"{self.source}: name the account for new payments: account = … under [bursar] ({known})"
+        )
+
+
+def load_config(path: str | Path = "bursar.toml", *, env: Mapping[str, str] | None = None) -> Config:
+    """Read the file at *path*; raise `ConfigError` with file, line, key and cure."""
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file} does not exist; make one (see docs/configuration.md) or name another"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from None
+    return read_config(text, source=str(file), env=os.environ if env is None else env, base=file.parent)
+
+
+def read_config(
+    text: str, *, env: Mapping[str, str], source: str = "bursar.toml", base: Path | None = None
+) -> Config:
+    """Read configuration *text*; `file:` references and relative SQLite files start from *base*."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    reader = Reader(source, text.splitlines(), env, base or Path())
+    for key in tables:
+        if key not in _SECTIONS:
+            raise reader.wrong(key, (), f"is no section; there are {', '.join(_SECTIONS)}")
+    server = reader.settings(ServerConfig, ("bursar",), tables.get("bursar", {}), prefix="BURSAR")
+    accounts = {
+        name: _account(reader, name, table) for name, table in reader.named(tables, "accounts").items()
+    }
+    shops = {name: _shop(reader, name, table) for name, table in reader.named(tables, "shops").items()}
+    rates = _rates(reader, tables["rates"]) if "rates" in tables else None
+    if server.account and server.account not in accounts:
+        raise reader.wrong("account", ("bursar",), f"names {server.account!r}, which is not under [accounts]")
+    return Config(_placed(server, base), accounts, shops, rates, source)
+
+
+def _account(reader: Reader, name: str, table: Table) -> AccountConfig:
+    section = ("accounts", name)
+    installed = f"installed: {', '.join(plugins.names(plugins.PROVIDERS))}"
+    plugin = reader.text(table, "provider", section, installed)
+    cls = _loaded(reader, section, "provider", lambda: plugins.provider(plugin))
+    own = {key: value for key, value in table.items() if key not in ("provider", "policy")}
+    policy = reader.pairs(table, "policy", section)
+    for key, value in policy:
+        try:
+            read_policy(((key, value),), assets=cls.assets)
+        except ConfigError as error:
+            raise reader.wrong(key, (*section, "policy"), str(error)) from None
+    settings = reader.settings(cls.Settings, section, own, prefix=_prefix(section))
+    return AccountConfig(name, plugin, settings, policy)
+
+
+def _shop(reader: Reader, name: str, table: Table) -> ShopConfig:
+    section = ("shops", name)
+    if not table.get("adapter"):
+        return ShopConfig(name)
+    plugin = reader.text(table, "adapter", section, "")
+    cls = _loaded(reader, section, "adapter", lambda: plugins.adapter(plugin))
+    own = {key: value for key, value in table.items() if key != "adapter"}
+    return ShopConfig(name, plugin, reader.settings(cls.Settings, section, own, prefix=_prefix(section)))
+
+
+def _rates(reader: Reader, table: Table) -> RatesConfig:
+    section = ("rates",)
+    source = reader.text(table, "source", section, "use fixed, or the name of a provider that has rates")
+    cls = _loaded(reader, section, "source", lambda: plugins.rate_source(source))
+    own = {key: value for key, value in table.items() if key != "source"}
+    return RatesConfig(source, reader.settings(cls.Settings, section, own, prefix=_prefix(section)))
+
+
+def _loaded(reader: Reader, section: tuple[str, ...], key: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except ConfigError as error:
+        raise reader.wrong(key, section, f"is wrong: {error}") from None
+
+
+def _prefix(section: tuple[str, ...]) -> str:
+    return "_".join(("BURSAR", *section)).upper().replace("-", "_")
+
+
+def _placed(server: ServerConfig, base: Path | None) -> ServerConfig:
+    prefix = "sqlite:///"
+    path = server.database.removeprefix(prefix)
+    if base is None or not server.database.startswith(prefix) or path.startswith("/"):
+        return server
+    return attrs.evolve(server, database=f"{prefix}{(base / path).resolve()}")
