@@ -20,6 +20,7 @@ from bursar.standing import PaymentStatus, Standing, doubts, read_standing
 __all__ = ["Errand", "Task", "tasks", "wake_at"]
 
 _SENDING_FOR = 45
+_SOON = 3
 _OPEN = frozenset({PaymentStatus.WAITING, PaymentStatus.PARTIAL, PaymentStatus.PROCESSING, PaymentStatus.TIE})
 
 
@@ -132,4 +133,7 @@ def _refund_tasks(refund: Refund, habits: Habits) -> Iterator[Task]:
     ):
         age = max(0, refund.facts.polled_at - refund.created_at)
         gap = next((g for g in habits.refund_gaps if g * 2 > age), habits.refund_gaps[-1])
+        if any(payout.amount is None for payout in refund.facts.payouts):
+            # An event named a payout; how much it is, the provider has to be asked.
+            gap = min(gap, _SOON + age // 4)
         yield Task(Errand.POLL_REFUND, refund.number, max(refund.facts.polled_at, refund.created_at) + gap)

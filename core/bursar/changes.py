@@ -116,7 +116,7 @@ def payment_opened(dossier: Dossier, number: int, opened: Opened) -> Dossier:
     payment = dossier.payment(number)
     if payment.payment_id is not None:
         return dossier
-    facts = payment.facts.join(Facts(billed=frozenset({opened.billed})))
+    facts = payment.facts.join(Facts(billed=frozenset({opened.billed} if opened.billed is not None else ())))
     if opened.seen is not None:
         facts = facts.join(opened.seen.facts)
     return dossier.with_payment(
@@ -189,7 +189,8 @@ _PAID = frozenset(
 def cancel_wanted(dossier: Dossier, accounts: frozenset[str]) -> Dossier:
     """Mark the payments at *accounts* (those that can cancel) to be cancelled there, where no money was seen."""
     for payment in dossier.payments:
-        seen = payment.facts.transfers or payment.facts.credited
+        credited = payment.facts.credited
+        seen = payment.facts.transfers or (credited is not None and any(credited.ever))
         if payment.account in accounts and payment.payment_id and payment.cancelling is None and not seen:
             dossier = dossier.with_payment(attrs.evolve(payment, cancelling=Sending.INTENDED))
     return dossier
@@ -315,7 +316,7 @@ def refund_adopted(dossier: Dossier, payment: int, seen: RefundObservation, *, a
     if any(r.refund_id == seen.refund_id for r in dossier.refunds):
         return observed(dossier, dossier.payment(payment).account, seen)
     for refund in dossier.refunds:
-        if seen.operation and refund.operation == seen.operation:
+        if seen.operation and refund.operation == seen.operation and refund.refund_id is None:
             return refund_made(dossier, refund.number, seen)
     terms = dossier.payment(payment).terms
     asked = max(

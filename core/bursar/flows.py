@@ -108,13 +108,18 @@ async def _asend(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
 
 
 class _Conversation(Generic[T]):
-    """Hold a flow's next request, the answer as far as it was heard, and the result once it is over."""
+    """Hold a flow's next request, the answer as far as it was heard, and the result once it is over.
+
+    *wrote* is true once a request that does not only read was answered: from then on no failure can mean that nothing
+    happened.
+    """
 
     request: httpx.Request
     result: T
 
     def __init__(self, flow: Flow[T]) -> None:
         self.flow, self.over, self.body, self.count = flow, False, bytearray(), 0
+        self.wrote = False
         self._step(None)
 
     def hear(self, piece: bytes) -> None:
@@ -124,12 +129,16 @@ class _Conversation(Generic[T]):
 
     def failed(self, error: Exception) -> ProviderError:
         self.flow.close()
-        return meaning(self.request, error)
+        meant = meaning(self.request, error)
+        if self.wrote and not isinstance(meant, OutcomeUnknown):
+            return OutcomeUnknown(f"{meant}; but what was sent before may have taken effect")
+        return meant
 
     def answer(self, response: httpx.Response) -> None:
         if response.is_redirect:
             self.flow.close()
-            raise Declined(
+            kind = OutcomeUnknown if self.wrote else Declined
+            raise kind(
                 f"{self.request.method} {self.request.url.host} answered with a redirect to "
                 f"{response.headers.get('location', '')[:200]!r}; set the base URL to the final address",
                 status=response.status_code,
@@ -142,6 +151,8 @@ class _Conversation(Generic[T]):
         )
 
     def _step(self, response: httpx.Response | None) -> None:
+        if response is not None and self.request.method not in _READS:
+            self.wrote = True
         try:
             request = next(self.flow) if response is None else self.flow.send(response)
         except StopIteration as done:

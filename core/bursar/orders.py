@@ -133,12 +133,12 @@ class Checkout:
 class Opened:
     """Report a payment as the provider opened it.
 
-    *billed* is what it says it asks for, to be compared with what was wanted; *asks* what a buyer has to send, one an
+    *billed* is what it says it asks for, to be compared with what was wanted, None where the first payment decides it; *asks* what a buyer has to send, one an
     asset; *expires_at* the end of the buyer's window in Unix seconds; *facts* what its answer already says.
     """
 
     payment_id: str
-    billed: Money
+    billed: Money | None
     checkout: Checkout
     asks: tuple[Money, ...] = ()
     expires_at: int | None = None

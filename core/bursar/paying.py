@@ -131,7 +131,7 @@ def adopt(desk: Desk, order_key: str, *, account: str, payment_id: str) -> Opera
     at, now = desk.account(account), desk.now
     opened: Opened = yield Carry(at.provider.read_opened(payment_id, now=now))
     worth = kept.dossier.order.amount
-    if opened.billed.asset != worth.asset:
+    if opened.billed is not None and opened.billed.asset != worth.asset:
         raise Refused(f"payment {payment_id} is billed in {opened.billed.asset}, the order in {worth.asset}")
     terms = Terms(worth=worth, billed=worth, policy=desk.policy(at, kept.dossier))
 

@@ -94,15 +94,14 @@ class Sending(Enum):
 
 @attrs.frozen
 class Payout:
-    """Know one payout of a refund by the provider's id; *amount* is in the refund's currency."""
+    """Know one payout of a refund by the provider's id.
+
+    *amount* is in the refund's currency; None while nobody has said it (an event may name a payout and no amount).
+    """
 
     id: str
-    amount: Money
+    amount: Money | None
     stage: Said[PayoutStage]
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        return (self.id, self.amount.asset.code, self.amount.asset.decimals)
 
     @property
     def now(self) -> PayoutStage:
@@ -112,17 +111,20 @@ class Payout:
         return max(self.stage.now, key=_STAGES.__getitem__)
 
     def join(self, other: "Payout") -> "Payout":
-        return Payout(self.id, max(self.amount, other.amount), self.stage.join(other.stage))
+        known = [amount for amount in (self.amount, other.amount) if amount is not None]
+        # A total order over all amounts, so that even a contradiction about the currency joins the same in any order.
+        amount = max(known, key=lambda money: (money.asset, money.minor), default=None)
+        return Payout(self.id, amount, self.stage.join(other.stage))
 
 
 _STAGES: Final = {stage: rank for rank, stage in enumerate(PayoutStage)}
 _WORDS: Final = {word: rank for rank, word in enumerate(RefundWord)}
 
 
-def _by_key(payouts: Iterable[Payout]) -> tuple[Payout, ...]:
-    known: dict[tuple[str, str, int], Payout] = {}
+def _by_id(payouts: Iterable[Payout]) -> tuple[Payout, ...]:
+    known: dict[str, Payout] = {}
     for payout in payouts:
-        known[payout.key] = known[payout.key].join(payout) if payout.key in known else payout
+        known[payout.id] = known[payout.id].join(payout) if payout.id in known else payout
     return tuple(known[key] for key in sorted(known))
 
 
@@ -136,7 +138,7 @@ class RefundFacts:
     """
 
     verdict: Said[RefundWord] | None = None
-    payouts: tuple[Payout, ...] = attrs.field(default=(), converter=_by_key)
+    payouts: tuple[Payout, ...] = attrs.field(default=(), converter=_by_id)
     asked: frozenset[Money] = frozenset()
     transactions: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
@@ -201,9 +203,9 @@ def refund_paid(refund: Refund) -> Money:
     """Return what of *refund* has reached the buyer, in the order's currency, never more than the refund."""
     if _word(refund.facts) is RefundWord.DONE:
         return refund.amount
-    paid = sum(
-        (p.amount.minor for p in refund.facts.payouts if p.now is PayoutStage.PAID and _fits(p, refund)), 0
-    )
+    asset = refund.billed.asset
+    amounts = [p.amount for p in refund.facts.payouts if p.now is PayoutStage.PAID]
+    paid = sum(amount.minor for amount in amounts if amount is not None and amount.asset == asset)
     whole = refund.billed.minor
     if whole <= 0 or paid <= 0:
         return Money.zero(refund.amount.asset)
@@ -223,7 +225,7 @@ def refund_under_way(refund: Refund) -> Money:
 def refund_status(refund: Refund) -> RefundStatus:
     """Return how far *refund* has come."""
     S, facts = RefundStatus, refund.facts
-    word, stages = _word(facts), {p.now for p in facts.payouts if _fits(p, refund)}
+    word, stages = _word(facts), {p.now for p in facts.payouts}
     if word is RefundWord.DONE or (refund.amount and refund_paid(refund) >= refund.amount):
         return S.COMPLETED
     if refund.sending is Sending.REFUSED or word is RefundWord.REFUSED:
@@ -252,7 +254,3 @@ def _word(facts: RefundFacts) -> RefundWord | None:
     if RefundWord.DONE in facts.verdict.ever:
         return RefundWord.DONE
     return max(facts.verdict.now, key=_WORDS.__getitem__)
-
-
-def _fits(payout: Payout, refund: Refund) -> bool:
-    return payout.amount.asset == refund.billed.asset

@@ -17,7 +17,7 @@ import attrs
 
 from bursar.errors import BadSignature, ConfigError
 
-__all__ = ["Encoding", "Grammar", "KeyForm", "Scheme", "Verified", "sign", "verify"]
+__all__ = ["STANDARD_WEBHOOKS", "Encoding", "Grammar", "KeyForm", "Scheme", "Verified", "sign", "verify"]
 
 _MAX_HEADER: Final = 4096
 _PART: Final = re.compile(r"\{id\}|\{timestamp\}|\{body\}|[^{}]+")
@@ -73,6 +73,19 @@ class Scheme:
     time_header: str = ""
     tolerance: int | None = None
     key_form: KeyForm = KeyForm.UTF8
+
+
+STANDARD_WEBHOOKS: Final = Scheme(
+    header="webhook-signature",
+    grammar=Grammar.VERSIONED,
+    encoding=Encoding.BASE64,
+    template="{id}.{timestamp}.{body}",
+    id_header="webhook-id",
+    time_header="webhook-timestamp",
+    tolerance=300,
+    key_form=KeyForm.BASE64_WHSEC,
+)
+"""The scheme of Standard Webhooks (https://www.standardwebhooks.com), by which Bursar signs what it sends."""
 
 
 @attrs.frozen
