@@ -73,7 +73,9 @@ def create_app(bursar: AsyncBursar, *, run_courier: bool = True) -> _App:
 
     async def index(_: Request) -> Response:
         html = render("index.html", accounts=sorted(bursar.config.accounts), css=asset_url("checkout.css"))
-        policy = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+        policy = (
+            "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+        )
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
     routes = [

@@ -1,5 +1,6 @@
 """What the checkout page shows in each state: decided here, in data, so that the template only lays it out."""
 
+from decimal import ROUND_CEILING
 from enum import Enum
 from typing import Final
 
@@ -46,7 +47,7 @@ TEXTS: Final[dict[State, tuple[str, str]]] = {
     ),
     State.PARTIAL: (
         "A part has arrived",
-        "Thank you. Please send the rest, shown below, before the time is up.",
+        "Thank you. Please pay the rest before the time is up.",
     ),
     State.PROCESSING: (
         "Payment seen",
@@ -157,9 +158,7 @@ def page_of(order: OrderView, *, now: int, locale: str) -> Page:
         can_start=state in _CAN_START,
         start_label=_start_label(state, missing, locale),
         return_url=kept.return_url,
-        ways=tuple(_way(i, payment, locale) for i in payment.checkout.instructions)
-        if payable and payment
-        else (),
+        ways=_ways(payment, missing, locale) if payable and payment else (),
         claims=tuple(_claims(order, locale)),
         expires_at=payment.expires_at if payable and payment else None,
         hosted=payment.checkout.url if payable and payment else "",
@@ -211,19 +210,34 @@ def _start_label(state: State, missing: Money, locale: str) -> str:
     return "Start the payment" if state is State.START else "Start again"
 
 
-def _way(instruction: Instruction, payment: PaymentView, locale: str) -> Way:
-    uri = instruction.uri if instruction.uri.split(":")[0].isalnum() else ""
-    drawn = segno.make(uri or instruction.address, error="m", micro=False)
-    qr = drawn.svg_inline(
-        border=2, dark="#10131a", light="#ffffff", omitsize=True, svgclass="qr", lineclass=None
+def _ways(payment: PaymentView, missing: Money, locale: str) -> tuple[Way, ...]:
+    whole = missing >= payment.amount
+    if not whole and payment.checkout.url:
+        # What is due now, a fee for a second payment included, only the service's own page knows.
+        return ()
+    return tuple(
+        _way(i if whole else _rest(i, payment, missing), locale) for i in payment.checkout.instructions
     )
+
+
+def _rest(instruction: Instruction, payment: PaymentView, missing: Money) -> Instruction:
+    part = instruction.amount.share(missing, payment.amount, rounding=ROUND_CEILING)
+    return attrs.evolve(instruction, amount=part, uri="")
+
+
+def _way(instruction: Instruction, locale: str) -> Way:
+    scheme = instruction.uri.partition(":")[0].lower()
+    uri = instruction.uri if scheme.isalnum() and scheme not in ("javascript", "data", "vbscript") else ""
+    drawn = segno.make(uri or instruction.address, error="m", micro=False)
     return Way(
         method=_METHODS.get(instruction.method, instruction.method.replace("_", " on ").replace("-", " ")),
         amount=show(instruction.amount, locale),
         number=trimmed(instruction.amount),
         address=instruction.address,
-        uri=uri if uri.split(":")[0].lower() not in ("javascript", "data", "vbscript") else "",
-        qr=qr,
+        uri=uri,
+        qr=drawn.svg_inline(
+            border=2, dark="#10131a", light="#ffffff", omitsize=True, svgclass="qr", lineclass=None
+        ),
     )
 
 

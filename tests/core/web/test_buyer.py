@@ -220,3 +220,35 @@ def test_crypto_amounts_are_shown_exactly_and_currencies_as_the_language_writes_
     assert show(Money.of("1234", fiat("JPY")), "en") == "¥1,234"
     assert choose_locale("fr-CH, en;q=0.5") == "fr"
     assert choose_locale("\x00;;,,") == "en"
+
+
+def test_a_buyer_who_paid_a_part_is_never_told_to_send_all_of_it_again(house: Any, play: Play) -> None:
+    async def story(provider: str, settings: dict[str, str], full: str, rest: str) -> None:
+        async with house(provider, settings=settings) as home:
+            order, payment = await begun(home)
+            assert full in (await home.client.get(where(order))).text
+            await _reach(home, order, payment.payment_id, "part")
+            await home.bursar.sync(order.key)
+            page = (await home.client.get(where(order))).text
+            assert "A part has arrived" in page
+            assert full not in page
+            assert rest in page
+
+    play(story("btcpay", {}, "0.0002 BTC", "Pay the rest: $6.00"))
+
+
+def test_the_rest_is_named_where_the_service_has_no_page_of_its_own(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house("coinpay", settings={"blockchain": "USDC_POL"}) as home:
+            order, payment = await begun(home)
+            home.sandbox.choose_worker(payment.payment_id, "A")
+            await _reach(home, order, payment.payment_id, "part")
+            home.sandbox.confirm(payment.payment_id)
+            await home.bursar.sync(order.key)
+            page = (await home.client.get(where(order))).text
+            assert "A part has arrived" in page
+            (asked,) = payment.checkout.instructions
+            assert trimmed(asked.amount) not in page
+            assert "6.006602 USDC" in page
+
+    play(story())
