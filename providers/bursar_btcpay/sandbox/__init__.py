@@ -208,6 +208,15 @@ class BTCPaySandbox:
         self.tick()
         self.server.restart()
 
+    def stop(self) -> None:
+        """Take the server down: what buyers pay meanwhile it will only see when it is up again."""
+        self.tick()
+        self.server.stop()
+
+    def start(self) -> None:
+        """Bring the server up again."""
+        self.server.start()
+
     def _invoice(self, payment_id: str) -> Invoice:
         self.tick()
         return self.server.invoice(payment_id)

@@ -69,6 +69,8 @@ class Server:
         """Deleted webhooks whose store the server still remembers: id -> (store, when last asked for)."""
         self._agenda: list[tuple[float, str]] = []
         self._addresses = 0
+        self._unseen: list[tuple[Invoice, Payment]] | None = None
+        """While the server is down: what the chain has seen and it has not."""
         self.user = self.ids.user()
 
     def now(self) -> float:
@@ -138,6 +140,8 @@ class Server:
 
     def catch_up(self) -> None:
         """Do what was due by itself until now, each thing at its own instant."""
+        if self._unseen is not None:
+            return
         now = self.now()
         while self._agenda and self._agenda[0][0] <= now:
             at, id = heapq.heappop(self._agenda)
@@ -204,6 +208,9 @@ class Server:
             destination=invoice.address,
             replaceable=replaceable,
         )
+        if self._unseen is not None:
+            self._unseen.append((invoice, payment))
+            return payment
         self._receive(invoice, payment)
         self.look_at(invoice, self.now())
         return payment
@@ -283,6 +290,19 @@ class Server:
             payment.confirmations = 0
             if watched and invoice.needed(payment) > 0:
                 payment.state = PaymentState.PROCESSING
+
+    def stop(self) -> None:
+        """Be down: the chain goes on, and nothing of it is noticed."""
+        self.restart()
+        self._unseen = []
+
+    def start(self) -> None:
+        """Be up again: what was missed is seen now, with its own time, before anything expires."""
+        unseen, self._unseen = self._unseen or [], None
+        for invoice, payment in unseen:
+            self._receive(invoice, payment)
+            self.look_at(invoice, self.now())
+        self.catch_up()
 
     def restart(self) -> None:
         """Forget what is kept in memory only: undelivered events, pending retries, cached ids."""
