@@ -3,11 +3,13 @@
 Lightning is played as a payment that needs no confirmation: the server sends the same events in the same order.
 """
 
+import json
 from decimal import Decimal
 from typing import Final
 
 from bursar.lifecycle import OrderStatus as S
 from bursar.lifecycle import Reason as R
+from bursar.signatures import sign
 from bursar.testing.stage import Stage
 from bursar.testing.stories import Story
 from bursar.views import OrderView, PaymentView
@@ -359,6 +361,68 @@ def accepted_late(stage: Stage) -> OrderView:
     return order
 
 
+def _made_there(stage: Stage, amount: str | None) -> tuple[OrderView, str]:
+    """Make an invoice in the server's own dashboard, and follow it as a payment of an order."""
+    account = stage.bursar.desk.account().provider
+    asked = account.client.store("POST", "invoices", body={"amount": amount, "currency": "USD"})  # type: ignore[attr-defined]
+    invoice = str(stage.transport.handle_request(asked).json()["id"])
+    order = stage.order()
+    return stage.bursar.adopt(order.key, account="main", payment_id=invoice), invoice
+
+
+def nothing_to_pay(stage: Stage) -> OrderView:
+    order, _ = _made_there(stage, "0")
+    stage.wait(120)
+    return order
+
+
+def top_up(stage: Stage) -> OrderView:
+    order, invoice = _made_there(stage, None)
+    stage.sandbox.send(invoice, Decimal("0.0002"))
+    stage.settle()
+    stage.sandbox.confirm(invoice)
+    stage.wait(120)
+    return order
+
+
+def unknown_events(stage: Stage) -> OrderView:
+    order, _, invoice = _begun(stage)
+    provider = stage.bursar.desk.account().provider
+    for kind in ("SubscriberCredited", "SomethingNew", "InvoiceSettled"):
+        test = kind == "InvoiceSettled"
+        event = {
+            "type": kind,
+            "invoiceId": "__test__1__test__" if test else invoice,
+            "timestamp": int(stage.now),
+        }
+        body = json.dumps(event | {"storeId": stage.sandbox.store_id, "deliveryId": kind}).encode()
+        answer = stage.bursar.receive("main", body, sign(provider.scheme, body, provider.secrets()[0]))
+        assert answer.status == 200
+    return order
+
+
+def deleted(stage: Stage) -> OrderView:
+    order, _, _ = _begun(stage)
+    _expire(stage)
+    stage.now += 200 * DAY
+    stage.bursar.sync(order.key)
+    return order
+
+
+def one_for_two(stage: Stage) -> OrderView:
+    first, _, one = _begun(stage)
+    other = stage.order(reference="1002")
+    two = stage.start(other).payment_id
+    stage.sandbox.pay_both(one, two)
+    stage.settle()
+    stage.sandbox.confirm(one)
+    stage.sandbox.confirm(two)
+    stage.settle()
+    assert stage.look(other).status is S.PAID
+    assert str(stage.look(other).received) == "10.00 USD"
+    return first
+
+
 def _flags(*names: str) -> frozenset[str]:
     return frozenset({"money_seen", *names})
 
@@ -540,6 +604,21 @@ STORIES: Final = (
         note="A tie asks the server again",
         recorded=("marked_by_hand",),
     ),
+    Story(
+        "23",
+        "an invoice of nothing, made there, is followed",
+        nothing_to_pay,
+        S.PROCESSING,
+        frozenset(),
+        (R.MISMATCH,),
+    ),
+    Story(
+        "24",
+        "an invoice that its payment gives an amount, made there, is followed",
+        top_up,
+        S.PAID,
+        recorded=("top_up",),
+    ),
     Story("25", "the first event is lost on its way", early_webhook, S.PAID),
     Story("26", "every delivery twice", every_delivery_twice, S.PAID, recorded=("webhook_redelivery",)),
     Story("27", "two webhooks for one address", two_webhooks, S.PAID),
@@ -564,6 +643,14 @@ STORIES: Final = (
         recorded=("refund_fiat_cancelled",),
     ),
     Story(
+        "34",
+        "unknown kinds of event, and a test event",
+        unknown_events,
+        S.AWAITING_PAYMENT,
+        frozenset(),
+        note="Kept, answered, without effect",
+    ),
+    Story(
         "35",
         "expired, paid at a second try, then the first is paid too",
         retried,
@@ -579,6 +666,7 @@ STORIES: Final = (
         _flags("by_hand"),
         (R.PAID_AFTER_CANCEL,),
     ),
+    Story("36", "the server deleted the invoice after six months", deleted, S.EXPIRED, frozenset()),
     Story(
         "37",
         "the block is reorganized away after it was settled",
@@ -587,4 +675,5 @@ STORIES: Final = (
         note="Nobody can see it",
         recorded=("reorganized",),
     ),
+    Story("38", "one transaction pays two invoices", one_for_two, S.PAID),
 )

@@ -1,8 +1,10 @@
 """The edge cases of CoinPay as stories; the numbers are those of the list of what an integration must handle."""
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
+from bursar.errors import ProviderError
 from bursar.lifecycle import OrderStatus as S
 from bursar.lifecycle import Reason as R
 from bursar.testing.stage import Stage
@@ -187,6 +189,39 @@ def task_for_a_person(stage: Stage) -> OrderView:
     return order
 
 
+def by_card_too(stage: Stage) -> OrderView:
+    order, payment_id = _begun(stage, "A")
+    _pay(stage, payment_id)
+    stage.sandbox.pay_card(payment_id)
+    stage.wait(60)
+    return order
+
+
+def forged(stage: Stage) -> OrderView:
+    order, payment_id = _begun(stage, "B")
+    body = (
+        b'{"type":"payment.confirmed","data":{"payment_id":"'
+        + payment_id.encode()
+        + b'","status":"confirmed"}}'
+    )
+    for signature in ("", "t=1790000000,v1=" + "0" * 64):
+        assert stage.bursar.receive("main", body, {"X-CoinPay-Signature": signature}).status == 401
+    return order
+
+
+def unreachable_for_a_while(stage: Stage) -> OrderView:
+    stage.sandbox.fail_next("rate limit")
+    order = stage.order()
+    with suppress(ProviderError):
+        stage.start(order)
+    stage.wait(120)
+    payment_id = stage.start(order).payment_id
+    assert payment_id is not None
+    stage.sandbox.choose_worker(payment_id, "A")
+    _pay(stage, payment_id)
+    return order
+
+
 def paid_twice(stage: Stage) -> OrderView:
     order, first = _begun(stage, "B")
     stage.wait(20 * 60)
@@ -278,8 +313,28 @@ STORIES: Final = (
     Story("12", "thin news, without amounts", thin_news, S.PAID, settings=COIN),
     Story("7", "two kinds of event under one id, twice, the last one first", same_id, S.PAID, settings=COIN),
     Story("7a", "one event again and again, under many ids", again_and_again, S.PAID, settings=COIN),
+    Story(
+        "13",
+        "forged news, and news without a signature",
+        forged,
+        S.AWAITING_PAYMENT,
+        frozenset(),
+        settings=COIN,
+    ),
     Story("14", "a test event", tested, S.AWAITING_PAYMENT, frozenset(), settings=COIN),
     Story("15", "news that was queued for hours", from_the_queue, S.PAID, settings=COIN),
+    Story(
+        "16", "the service takes no more requests for a while", unreachable_for_a_while, S.PAID, settings=COIN
+    ),
+    Story(
+        "17",
+        "paid by coin and by card",
+        by_card_too,
+        S.PAID,
+        _flags("overpaid"),
+        (R.SURPLUS,),
+        settings={**COIN, "card": "true"},
+    ),
     Story(
         "18",
         "the secret was rotated and we were not told",
@@ -295,6 +350,8 @@ STORIES: Final = (
         "a refund that nobody has sent yet",
         task_for_a_person,
         S.PAID,
+        _flags(),
+        (R.REFUND_BY_HAND,),
         settings=COIN,
         note="It waits as a task",
     ),

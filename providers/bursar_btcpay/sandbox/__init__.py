@@ -131,6 +131,10 @@ class BTCPaySandbox:
             raise BadInput(f"{amount} is not a positive number of whole satoshi")
         return self.server.send(self._invoice(payment_id), amount, replaceable=replaceable).id
 
+    def pay_both(self, first: str, second: str) -> str:
+        """Send one transaction that pays what is due on two invoices."""
+        return self.server.send_to_both(self._invoice(first), self._invoice(second)).id
+
     def replace(self, payment_id: str, *, amount: Decimal | None = None) -> str:
         """Bump the fee of the last unconfirmed payment: a new transaction, of *amount* bitcoin (None: the same)."""
         return self.server.replace(self._invoice(payment_id), amount).id

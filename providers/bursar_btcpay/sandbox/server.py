@@ -215,6 +215,20 @@ class Server:
         self.look_at(invoice, self.now())
         return payment
 
+    def send_to_both(self, first: Invoice, second: Invoice) -> Payment:
+        """Let one transaction pay what is due on two invoices, by an output each."""
+        paid = self.send(first, first.due)
+        other = attrs.evolve(
+            paid,
+            output=paid.output + 1,
+            value=_trimmed(second.due),
+            fee=second.next_fee,
+            destination=str(second.address),
+        )
+        self._receive(second, other)
+        self.look_at(second, self.now())
+        return paid
+
     def replace(self, invoice: Invoice, value: Decimal | None = None) -> Payment:
         """Replace the last unconfirmed payment of *invoice* by one that pays *value* (None: the same)."""
         old = next((p for p in reversed(invoice.payments) if p.state is PaymentState.PROCESSING), None)

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -251,3 +252,10 @@ def test_a_large_body_is_refused_before_it_is_read(house: Any, play: Play) -> No
             assert answer.status_code == 413
 
     play(story())
+
+
+def test_the_page_about_http_lists_every_kind_of_error_as_it_is_answered() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
+
+    for _, problem in PROBLEMS:
+        assert f"| {problem.status} | `{problem.kind}` | {'yes' if problem.retry else 'no'} |" in page
