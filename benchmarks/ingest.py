@@ -8,6 +8,7 @@ in every attempt.
 """
 
 import argparse
+import gc
 import json
 import sqlite3
 import sys
@@ -26,9 +27,10 @@ import attrs
 import uuid6
 
 from bursar.agenda import wake_at
-from bursar.changes import payment_intended, payment_opened
+from bursar.changes import observed, payment_intended, payment_opened
 from bursar.facts import Facts, Observation, Said, Stage, Transfer, Word
 from bursar.habits import Habits, Retries
+from bursar.lifecycle import order_state
 from bursar.money import Asset, Money, fiat
 from bursar.orders import Checkout, Dossier, Instruction, Opened, Order, Terms
 from bursar.store import Store, Writer, open_store
@@ -143,12 +145,17 @@ def deliveries(cases: list[Case]) -> Iterator[Arrival]:
             )
 
 
-def rate_of_floor(path: Path, number: int) -> float:
-    """Return single-row durable INSERTs a second of such deliveries, the key made as ours are."""
-    rows = [
+def floor_rows(number: int) -> list[tuple[str, str, str, bytes]]:
+    """Return rows that hold such deliveries and nothing else, under keys made as ours are."""
+    return [
         (str(uuid6.uuid7()), "main", json.dumps(HEADERS), body(f"{n:022}", "InvoiceSettled", START))
         for n in range(number)
     ]
+
+
+def rate_of_floor(path: Path, number: int) -> float:
+    """Return single-row durable INSERTs of deliveries a second."""
+    rows = floor_rows(number)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -181,6 +188,9 @@ def rate_of_ours(store: Store, number: int, waiting: int) -> float:
         if following is not None:
             writer.submit(following).add_done_callback(answered)
 
+    # As a server does once it has started: what lives on is not looked through again and again.
+    gc.collect()
+    gc.freeze()
     began = time.perf_counter()
     for _ in range(waiting):
         with lock:
@@ -196,6 +206,28 @@ def rate_of_ours(store: Store, number: int, waiting: int) -> float:
     if last is None or last.number != 3:
         raise SystemExit("the deliveries did not have their effect: the figures would mean nothing")
     return len(prepared) / took
+
+
+def cost_of_rules(number: int) -> float:
+    """Return the microseconds a delivery that the pure rules take by themselves: the join, the state, the next wake."""
+    price = Money(1050, EUR)
+    dossiers: dict[str, Dossier] = {}
+    cases = [Case(str(n), f"{n:022}") for n in range(number // 2)]
+    for case in cases:
+        dossier = Dossier(Order(case.key, case.key, price, START))
+        terms = Terms(price, price, expires_at=START + 900)
+        dossier = payment_intended(dossier, account="main", attempt="a", terms=terms, at=START)
+        dossiers[case.payment_id] = payment_opened(dossier, 1, open_answer(case))
+    prepared = list(deliveries(cases))
+    began = time.perf_counter()
+    for arrival in prepared:
+        (seen,) = arrival.seen
+        assert isinstance(seen, Observation)
+        dossier = observed(dossiers[seen.payment_id], "main", seen)
+        order_state(dossier)
+        wake(dossier)
+        dossiers[seen.payment_id] = dossier
+    return (time.perf_counter() - began) / len(prepared) * 1e6
 
 
 @contextmanager
@@ -217,9 +249,11 @@ def attempt(folder: Path, rounds: int, number: int) -> float:
     """Run interleaved rounds on SQLite, print the medians, return the ratio at `AT` waiting."""
     store = open_store(f"sqlite:///{folder / 'ours.db'}", wake=wake, tell=told)
     floor: list[float] = []
+    rules: list[float] = []
     ours: dict[int, list[float]] = {waiting: [] for waiting in WAITING}
     rate_of_ours(store, 256, AT)  # Warms caches and statements up; counted nowhere.
     for _ in range(rounds):
+        rules.append(cost_of_rules(number // 4))
         for waiting in WAITING:
             floor.append(rate_of_floor(folder / "floor.db", number // 2))
             ours[waiting].append(rate_of_ours(store, number if waiting > 1 else number // 4, waiting))
@@ -230,6 +264,10 @@ def attempt(folder: Path, rounds: int, number: int) -> float:
         print(
             f"  {waiting:3} waiting: {median(rates):6.0f} deliveries a second, {median(rates) / base:.2f} of the floor"
         )
+    whole = 1e6 / median(ours[AT])
+    print(
+        f"  a delivery takes {whole:.0f} µs with {AT} waiting, of which the pure rules {median(rules):.0f} µs"
+    )
     return median(ours[AT]) / base
 
 
@@ -277,12 +315,11 @@ def report_postgres(folder: Path, rounds: int, number: int) -> None:
             )
             for _ in range(rounds):
                 for waiting in WAITING:
-                    rows = [(str(uuid6.uuid7()), "main", json.dumps(HEADERS), body("x" * 22, "e", START))] * 1
-                    began, count = time.perf_counter(), number // 4
-                    for _ in range(count):
-                        row = (str(uuid6.uuid7()), *rows[0][1:])
+                    rows = floor_rows(number // 4)
+                    began = time.perf_counter()
+                    for row in rows:
                         connection.execute("INSERT INTO floor VALUES (%s, %s, %s, %s)", row)
-                    floor.append(count / (time.perf_counter() - began))
+                    floor.append(len(rows) / (time.perf_counter() - began))
                     ours[waiting].append(rate_of_ours(store, number if waiting > 1 else number // 4, waiting))
         store.close()
     base = median(floor)

@@ -60,6 +60,7 @@ def _review(review: Review) -> dict[str, Any]:
         "key": review.key,
         "reason": review.reason.value,
         "payment": review.payment,
+        "refund": review.refund,
         "amount": _maybe(review.amount),
     }
 

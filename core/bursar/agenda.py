@@ -11,8 +11,7 @@ from enum import Enum
 import attrs
 
 from bursar.habits import Habits
-from bursar.lifecycle import OrderStatus, order_state
-from bursar.orders import ActKind, Dossier, Payment
+from bursar.orders import Dossier, Payment
 from bursar.refunds import Refund, RefundStatus, Sending, refund_status
 from bursar.remedies import wanted_refunds
 from bursar.standing import PaymentStatus, Standing, doubts, read_standing
@@ -56,18 +55,24 @@ def tasks(dossier: Dossier, habits: Mapping[str, Habits]) -> tuple[Task, ...]:
     An account that is no longer configured owes nothing: its payments rest until it is back.
     """
     found: list[Task] = []
-    accept = any(act.kind is ActKind.ACCEPT for act in dossier.acts)
+    settled: set[int] = set()
     for payment in dossier.payments:
         if payment.account in habits:
-            standing = read_standing(payment, accept=accept)
+            standing = read_standing(payment, accept=dossier.accepted)
             found += _payment_tasks(payment, standing, habits[payment.account])
+            if not _doubtful(payment, habits[payment.account]):
+                settled.add(payment.number)
             known = {r.refund_id for r in dossier.refunds}
             found += [
                 Task(Errand.ADOPT_REFUND, payment.number, payment.polled_at, refund_id)
                 for refund_id in sorted(payment.facts.refunds - known)
             ]
-    if order_state(dossier).status is not OrderStatus.AWAITING_PAYMENT:
-        found += [Task(Errand.REQUEST_REFUND, w.payment, 0, w.operation) for w in wanted_refunds(dossier)]
+    # No money is sent back by itself while the provider has yet to be asked about the payment.
+    found += [
+        Task(Errand.REQUEST_REFUND, wanted.payment, 0, wanted.operation)
+        for wanted in wanted_refunds(dossier)
+        if wanted.payment in settled
+    ]
     for refund in dossier.refunds:
         account = next((p.account for p in dossier.payments if p.number == refund.payment), "")
         if account in habits:
@@ -103,12 +108,13 @@ def _poll_due(payment: Payment, standing: Standing, habits: Habits) -> int | Non
     asked = max(payment.polled_at, payment.created_at)
     gap = habits.poll_gaps[min(payment.polls, len(habits.poll_gaps) - 1)]
     due: list[int] = []
-    if doubts(payment.facts, lag=habits.clock_lag, totals=habits.totals):
+    if _doubtful(payment, habits):
         due.append(asked + min(gap, habits.clock_lag + 1 + payment.polls))
     closes = payment.terms.expires_at
-    if standing.status in _OPEN:
+    # What counts as soon as it is seen is followed until it is final, for it may still be taken back.
+    if standing.status in _OPEN or (standing.status is PaymentStatus.SETTLED and not standing.final):
         due.append(asked + gap)
-        if closes is not None and standing.status is not PaymentStatus.PROCESSING:
+        if closes is not None and standing.status not in (PaymentStatus.PROCESSING, PaymentStatus.SETTLED):
             # Once just after the window, and once after the service's own grace.
             due += [at for at in (closes + 2, closes + habits.expiry_grace + 1) if at > asked]
     elif standing.status is not PaymentStatus.SETTLED:
@@ -116,6 +122,10 @@ def _poll_due(payment: Payment, standing: Standing, habits: Habits) -> int | Non
         if asked + habits.late_gap <= until:
             due.append(asked + habits.late_gap)
     return min(due, default=None)
+
+
+def _doubtful(payment: Payment, habits: Habits) -> bool:
+    return bool(doubts(payment.facts, lag=habits.clock_lag, totals=habits.totals))
 
 
 def _refund_tasks(refund: Refund, habits: Habits) -> Iterator[Task]:

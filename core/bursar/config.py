@@ -6,16 +6,18 @@ A setting comes from the file, or from the environment variable named after it (
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 
 from bursar import plugins
 from bursar.configreader import Reader, Table
-from bursar.errors import ConfigError
+from bursar.errors import ConfigError, PluginBroken
 from bursar.policies import read_policy
 from bursar.secrets import Secret
 
@@ -31,6 +33,41 @@ __all__ = [
 
 T = TypeVar("T")
 _SECTIONS: Final = ("accounts", "bursar", "rates", "shops")
+_DETAILS: Final = ("description", "order_key", "shop")
+"""What of an order a provider can be told beside its reference and amount."""
+_AT_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)")
+_PASSWORD: Final = re.compile(r"(://[^:/@]*):[^@]*@")
+_LARGEST_BODY: Final = 64 * 1024 * 1024
+
+
+def _hide_password(url: str) -> str:
+    return repr(_PASSWORD.sub(r"\1:***@", url))
+
+
+def _check_public_url(_: object, __: object, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\s?#]", url):
+        raise ConfigError(f"public_url {url[:200]!r} is not a web address such as https://pay.example.com")
+
+
+def _check_range(least: int, most: int) -> Callable[[object, "attrs.Attribute[int]", int], None]:
+    def check(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+        if not least <= value <= most:
+            raise ConfigError(f"{attribute.name} is {least} to {most}, not {value}")
+
+    return check
+
+
+def _check_details(_: object, __: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in _DETAILS:
+            raise ConfigError(
+                f"give_away: {name!r} is no detail of an order; there are {', '.join(_DETAILS)}"
+            )
 
 
 @attrs.frozen
@@ -39,17 +76,18 @@ class ServerConfig:
 
     *database* is an SQLAlchemy URL (`sqlite:///bursar.db`, `postgresql://…`); *public_url* where buyers and providers reach
     this server; *api_key* what a shop's backend shows; *account* the account that new payments use; *max_body* the largest
-    request body in bytes; *give_away* the names of order details that providers may be told beside the order's id.
+    request body in bytes; *give_away* the order details that providers may be told beside the order's id: `description`,
+    `order_key`, `shop`.
     """
 
-    database: str = "sqlite:///bursar.db"
-    public_url: str = "http://127.0.0.1:8000"
+    database: str = attrs.field(default="sqlite:///bursar.db", repr=_hide_password)
+    public_url: str = attrs.field(default="http://127.0.0.1:8000", validator=_check_public_url)
     api_key: Secret = Secret("")
     account: str = ""
     host: str = "127.0.0.1"
-    port: int = 8000
-    max_body: int = 262_144
-    give_away: tuple[str, ...] = ()
+    port: int = attrs.field(default=8000, validator=_check_range(0, 65_535))
+    max_body: int = attrs.field(default=262_144, validator=_check_range(1_024, _LARGEST_BODY))
+    give_away: tuple[str, ...] = attrs.field(default=(), validator=_check_details)
 
 
 @attrs.frozen
@@ -105,7 +143,7 @@ def load_config(path: str | Path = "bursar.toml", *, env: Mapping[str, str] | No
     """Read the file at *path*; raise `ConfigError` with file, line, key and cure."""
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"{file} does not exist; make one (see docs/configuration.md) or name another"
@@ -122,19 +160,26 @@ def read_config(
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+        line = _AT_LINE.search(str(error))
+        where = f"{source}:{line.group(1)}" if line else source
+        raise ConfigError(f"{where}: not valid TOML: {_AT_LINE.sub('', str(error))}") from None
     reader = Reader(source, text.splitlines(), env, base or Path())
     for key in tables:
         if key not in _SECTIONS:
             raise reader.wrong(key, (), f"is no section; there are {', '.join(_SECTIONS)}")
-    server = reader.settings(ServerConfig, ("bursar",), tables.get("bursar", {}), prefix="BURSAR")
+    server = reader.settings(ServerConfig, ("bursar",), reader.table(tables, "bursar"), prefix="BURSAR")
     accounts = {
         name: _account(reader, name, table) for name, table in reader.named(tables, "accounts").items()
     }
     shops = {name: _shop(reader, name, table) for name, table in reader.named(tables, "shops").items()}
-    rates = _rates(reader, tables["rates"]) if "rates" in tables else None
+    rates = _rates(reader, reader.table(tables, "rates")) if "rates" in tables else None
     if server.account and server.account not in accounts:
-        raise reader.wrong("account", ("bursar",), f"names {server.account!r}, which is not under [accounts]")
+        known = ", ".join(sorted(accounts)) or "none"
+        raise reader.wrong(
+            "account",
+            ("bursar",),
+            f"names {server.account!r}, which is not under [accounts]; there are: {known}",
+        )
     return Config(_placed(server, base), accounts, shops, rates, source)
 
 
@@ -149,19 +194,27 @@ def _account(reader: Reader, name: str, table: Table) -> AccountConfig:
         try:
             read_policy(((key, value),), assets=cls.assets)
         except ConfigError as error:
-            raise reader.wrong(key, (*section, "policy"), str(error)) from None
-    settings = reader.settings(cls.Settings, section, own, prefix=_prefix(section))
+            raise reader.wrong(key, (*section, "policy"), f"is wrong: {error}") from None
+    settings = reader.settings(cls.Settings, section, own, prefix=reader.prefix(section))
     return AccountConfig(name, plugin, settings, policy)
 
 
 def _shop(reader: Reader, name: str, table: Table) -> ShopConfig:
     section = ("shops", name)
-    if not table.get("adapter"):
+    if not reader.given(table, "adapter", section):
+        if table:
+            raise reader.wrong(
+                next(iter(table)), section, "is set, but no adapter is: set adapter, or take it out"
+            )
         return ShopConfig(name)
-    plugin = reader.text(table, "adapter", section, "")
+    plugin = reader.text(
+        table, "adapter", section, f"installed: {', '.join(plugins.names(plugins.ADAPTERS))}"
+    )
     cls = _loaded(reader, section, "adapter", lambda: plugins.adapter(plugin))
     own = {key: value for key, value in table.items() if key != "adapter"}
-    return ShopConfig(name, plugin, reader.settings(cls.Settings, section, own, prefix=_prefix(section)))
+    return ShopConfig(
+        name, plugin, reader.settings(cls.Settings, section, own, prefix=reader.prefix(section))
+    )
 
 
 def _rates(reader: Reader, table: Table) -> RatesConfig:
@@ -169,7 +222,7 @@ def _rates(reader: Reader, table: Table) -> RatesConfig:
     source = reader.text(table, "source", section, "use fixed, or the name of a provider that has rates")
     cls = _loaded(reader, section, "source", lambda: plugins.rate_source(source))
     own = {key: value for key, value in table.items() if key != "source"}
-    return RatesConfig(source, reader.settings(cls.Settings, section, own, prefix=_prefix(section)))
+    return RatesConfig(source, reader.settings(cls.Settings, section, own, prefix=reader.prefix(section)))
 
 
 def _loaded(reader: Reader, section: tuple[str, ...], key: str, load: Callable[[], T]) -> T:
@@ -177,15 +230,17 @@ def _loaded(reader: Reader, section: tuple[str, ...], key: str, load: Callable[[
         return load()
     except ConfigError as error:
         raise reader.wrong(key, section, f"is wrong: {error}") from None
-
-
-def _prefix(section: tuple[str, ...]) -> str:
-    return "_".join(("BURSAR", *section)).upper().replace("-", "_")
+    except PluginBroken as error:
+        raise PluginBroken(str(reader.wrong(key, section, f"names a broken plugin: {error}"))) from error
 
 
 def _placed(server: ServerConfig, base: Path | None) -> ServerConfig:
-    prefix = "sqlite:///"
-    path = server.database.removeprefix(prefix)
-    if base is None or not server.database.startswith(prefix) or path.startswith("/"):
+    kind, mark, path = server.database.partition(":///")
+    if (
+        base is None
+        or not mark
+        or kind not in ("sqlite", "sqlite+pysqlite")
+        or path.startswith(("/", ":", "file:"))
+    ):
         return server
-    return attrs.evolve(server, database=f"{prefix}{(base / path).resolve()}")
+    return attrs.evolve(server, database=f"{kind}:///{(base / path).resolve().as_posix()}")

@@ -19,6 +19,7 @@ from bursar.policies import asset_named, read_policy
 from bursar.policy import Policy
 from bursar.providers import Provider
 from bursar.rates import RateSource
+from bursar.texts import is_keepable
 from bursar.work import Dossiers, Kept, Name
 
 __all__ = ["Account", "Desk", "Shop", "build_desk"]
@@ -118,14 +119,15 @@ class Desk:
 
     def kept(self, order_key: str) -> Kept:
         """Return the order; raise `NotFound`."""
-        kept = self.store.get(order_key)
+        kept = self.store.get(order_key) if is_keepable(order_key) else None
         if kept is None:
             raise NotFound(f"there is no order {order_key!r}")
         return kept
 
     def named(self, reference: str, shop: str) -> Kept:
         """Return the order that *shop* calls *reference*; raise `NotFound`."""
-        key = self.store.find(Name("reference", shop, reference))
+        named = is_keepable(reference) and is_keepable(shop)
+        key = self.store.find(Name("reference", shop, reference)) if named else None
         if key is None:
             raise NotFound(f"shop {shop!r} has no order {reference!r}")
         return self.kept(key)

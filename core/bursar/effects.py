@@ -16,7 +16,18 @@ from bursar.errors import PluginBroken
 from bursar.flows import Flow, arun, run
 from bursar.work import Applied, Kept, Work
 
-__all__ = ["AsyncDriver", "Carry", "Commit", "Driver", "Effect", "Operation", "Read", "Submits", "keep"]
+__all__ = [
+    "AsyncDriver",
+    "Carry",
+    "Commit",
+    "Driver",
+    "Effect",
+    "Operation",
+    "Read",
+    "Submits",
+    "keep",
+    "rehearse",
+]
 
 T = TypeVar("T")
 
@@ -52,6 +63,16 @@ def keep(work: Work) -> "Operation[Kept]":
     if applied.kept is None:
         raise PluginBroken("the store answered for an order without the order")
     return applied.kept
+
+
+def rehearse(flow: Flow[Any]) -> None:
+    """Take *flow* to its first request and no further; what it refuses until then is raised before anything is kept."""
+    try:
+        next(flow)
+    except StopIteration:
+        pass
+    finally:
+        flow.close()
 
 
 class Submits(Protocol):

@@ -1,15 +1,16 @@
 """One visit to one order: do what it owes its providers, bring its shop in step, and say how that went."""
 
-from collections.abc import Sequence
+from pathlib import Path
+from traceback import extract_tb
 
 import structlog
 
-from bursar import paying, refunding
+from bursar import paying, refunding, refundsending
 from bursar.adapters import Converged, Standpoint
 from bursar.agenda import Errand, Task, tasks
 from bursar.desk import Desk
 from bursar.effects import Carry, Operation, Read
-from bursar.errors import BursarError, Busy, PluginBroken, ProviderError
+from bursar.errors import BursarError, Refused
 from bursar.remedies import wanted_refunds
 from bursar.work import Claimed, Kept, Visit
 
@@ -33,8 +34,10 @@ def visit(desk: Desk, claimed: Claimed) -> Operation[Visit]:
             kept, problem, hold = yield from _errands(desk, kept, claimed)
         told, shop_problem, shop_hold = yield from _tell(desk, kept, claimed)
     except Exception as error:  # noqa: BLE001 - one order's trouble must not stop the courier
-        _log.error("visit failed", order=claimed.order_key, error=repr(error))
-        problem, hold = repr(error)[:500], desk.now + backoff(claimed.attempts)
+        _log.error("visit failed", order=claimed.order_key, error=_words(error))
+        problem = problem or _words(error)
+        hold, shop_hold = desk.now + backoff(claimed.attempts), desk.now + backoff(claimed.shop_attempts)
+        shop_problem = shop_problem or _words(error)
     return Visit(
         order_key=claimed.order_key,
         token=claimed.token,
@@ -57,11 +60,21 @@ def _errands(desk: Desk, kept: Kept, claimed: Claimed) -> Operation[tuple[Kept, 
         tried.add(due[0])
         try:
             kept = yield from _do(desk, kept, due[0])
-        except (ProviderError, Busy, PluginBroken) as error:
+        except Refused as error:
+            # Somebody else was just ahead (a refund is sent once): what is due now says what is left to do.
+            _log.info(
+                "errand not needed", order=claimed.order_key, errand=due[0].errand.value, why=str(error)
+            )
+            kept = yield Read(lambda: desk.kept(claimed.order_key))
+            if due[0] in tasks(kept.dossier, desk.habits):
+                problem = f"{due[0].errand.value}: {error}"[:500]
+                hold = max(hold, desk.now + backoff(claimed.attempts))
+        except Exception as error:  # noqa: BLE001 - a plugin's fault too must leave the other errands, and the shop, alone
             wait = getattr(error, "retry_after", None) or backoff(claimed.attempts)
-            problem, hold = f"{due[0].errand.value}: {error}"[:500], max(hold, desk.now + min(wait, 3_600))
+            problem = f"{due[0].errand.value}: {_words(error)}"[:500]
+            hold = max(hold, desk.now + min(wait, 3_600))
             _log.warning(
-                "errand failed", order=claimed.order_key, errand=due[0].errand.value, error=str(error)
+                "errand failed", order=claimed.order_key, errand=due[0].errand.value, error=_words(error)
             )
             kept = yield Read(lambda: desk.kept(claimed.order_key))
     return kept, problem, hold
@@ -79,13 +92,13 @@ def _do(desk: Desk, kept: Kept, task: Task) -> Operation[Kept]:
             wanted = next((w for w in wanted_refunds(kept.dossier) if w.operation == task.subject), None)
             return kept if wanted is None else (yield from refunding.request_wanted(desk, kept, wanted))
         case Errand.SEND_REFUND:
-            return (yield from refunding.send(desk, kept, task.number))
+            return (yield from refundsending.send(desk, kept, task.number))
         case Errand.RECOVER_REFUND:
-            return (yield from refunding.recover_refund(desk, kept, task.number))
+            return (yield from refundsending.recover_refund(desk, kept, task.number))
         case Errand.POLL_REFUND:
-            return (yield from refunding.follow(desk, kept, task.number))
+            return (yield from refundsending.follow(desk, kept, task.number))
         case Errand.ADOPT_REFUND:
-            return (yield from refunding.adopt_refund(desk, kept, task.number, task.subject))
+            return (yield from refundsending.adopt_refund(desk, kept, task.number, task.subject))
 
 
 def _tell(desk: Desk, kept: Kept, claimed: Claimed) -> Operation[tuple[int | None, str, int]]:
@@ -105,15 +118,19 @@ def _tell(desk: Desk, kept: Kept, claimed: Claimed) -> Operation[tuple[int | Non
     )
     try:
         result: Converged = yield Carry(adapter.converge(standpoint, now=desk.now))
-    except BursarError as error:
+    except Exception as error:  # noqa: BLE001 - a fault of the adapter's must not be tried without pause, nor stop errands
         wait = getattr(error, "retry_after", None) or backoff(claimed.shop_attempts)
-        _log.warning("shop not told", order=claimed.order_key, shop=order.shop, error=str(error))
-        return None, str(error)[:500], desk.now + min(wait, 86_400)
-    _log.info(
-        "shop in step", order=claimed.order_key, shop=order.shop, wrote=_words(result.wrote), note=result.note
-    )
+        _log.warning("shop not told", order=claimed.order_key, shop=order.shop, error=_words(error))
+        return None, _words(error), desk.now + min(wait, 86_400)
+    wrote = ", ".join(result.wrote) or "nothing"
+    _log.info("shop in step", order=claimed.order_key, shop=order.shop, wrote=wrote, note=result.note)
     return kept.number, "", 0
 
 
-def _words(wrote: Sequence[str]) -> str:
-    return ", ".join(wrote) or "nothing"
+def _words(error: Exception) -> str:
+    """Say what went wrong; of what was not raised on purpose only what and where, for its words may hold anything."""
+    if isinstance(error, BursarError):
+        return str(error)[:500]
+    frames = extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

@@ -14,7 +14,7 @@ import attrs
 from bursar.errors import BadInput
 from bursar.money import Money
 
-__all__ = ["Facts", "Flag", "Observation", "Said", "Stage", "Transfer", "Word", "join_said"]
+__all__ = ["Facts", "Flag", "Observation", "Said", "Stage", "Transfer", "Word", "join_said", "polled_facts"]
 
 T = TypeVar("T")
 
@@ -101,13 +101,15 @@ class Transfer:
     """Know one movement of money by the provider's id.
 
     *amount* joins by maximum: a provider that reports only a running total uses one id for all of it. *paid_at* is the
-    transfer's own time, the earliest known, in Unix seconds.
+    transfer's own time, the earliest known, in Unix seconds. *listed* says that a poll has named it, so that the total of
+    that poll accounts for it (`polled_facts` marks it; a provider need not).
     """
 
     id: str
     amount: Money
     stage: Said[Stage]
     paid_at: int | None = None
+    listed: bool = False
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -120,6 +122,7 @@ class Transfer:
             max(self.amount, other.amount),
             self.stage.join(other.stage),
             min(times) if times else None,
+            self.listed or other.listed,
         )
 
 
@@ -159,6 +162,11 @@ class Facts:
             flags=self.flags | other.flags,
             refunds=self.refunds | other.refunds,
         )
+
+
+def polled_facts(facts: Facts) -> Facts:
+    """Return what a poll's answer says, with the transfers that it lists marked as such."""
+    return attrs.evolve(facts, transfers=tuple(attrs.evolve(t, listed=True) for t in facts.transfers))
 
 
 def _check_id(_: object, __: object, provider_id: str) -> None:

@@ -11,10 +11,19 @@ from typing import Final
 
 import attrs
 
+from bursar.facts import Flag
 from bursar.money import Money
-from bursar.orders import ActKind, Dossier, Order
+from bursar.orders import ActKind, Dossier, Order, Payment
 from bursar.policy import Surplus
-from bursar.refunds import Refund, Sending, refund_paid, refund_under_way
+from bursar.refunds import (
+    Refund,
+    RefundOrigin,
+    RefundStatus,
+    Sending,
+    refund_paid,
+    refund_status,
+    refund_under_way,
+)
 from bursar.standing import PaymentStatus, Standing, read_standing
 
 __all__ = [
@@ -61,6 +70,8 @@ class Reason(Enum):
     TIE = "tie"
     OVER_REFUNDED = "over_refunded"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    REFUND_BY_HAND = "refund_by_hand"
+    REFUND_FAILED = "refund_failed"
 
 
 REMEDIES: Final[dict[Reason, tuple[str, ...]]] = {
@@ -76,22 +87,26 @@ REMEDIES: Final[dict[Reason, tuple[str, ...]]] = {
     Reason.TIE: ("sync", "resolve"),
     Reason.OVER_REFUNDED: ("resolve",),
     Reason.OUTCOME_UNKNOWN: ("sync", "resolve"),
+    Reason.REFUND_BY_HAND: ("record", "withdraw"),
+    Reason.REFUND_FAILED: ("refund", "resolve"),
 }
 """What a person can do about each finding, the usual one first."""
 
 
 @attrs.frozen(order=False)
 class Review:
-    """Ask a person to look: why, at which payment, and at how much in the order's currency where that is known."""
+    """Ask a person to look: why, at which payment or refund, and at how much in the order's currency where it is known."""
 
     reason: Reason
     payment: int | None = None
     amount: Money | None = None
+    refund: int | None = None
 
     @property
     def key(self) -> str:
         """Name this finding, so that it can be resolved; another amount is another finding."""
-        return ":".join([self.reason.value, str(self.payment or ""), str(self.amount or "")])
+        parts = [self.reason.value, str(self.payment or ""), str(self.amount or "")]
+        return ":".join(parts if self.refund is None else [*parts, f"refund {self.refund}"])
 
 
 @attrs.frozen
@@ -120,8 +135,26 @@ class OrderState:
 
 S = OrderStatus
 
+_ANY_UNPAID: Final = frozenset({S.AWAITING_PAYMENT, S.PROCESSING, S.PARTIALLY_PAID, S.EXPIRED, S.FAILED})
+_GONE_BACK: Final = frozenset({S.PARTIALLY_REFUNDED, S.REFUNDED})
+# FULFILLED at once: the merchant had fulfilled the order before its money was taken back, and now it is there again.
+_FROM_UNPAID: Final = _ANY_UNPAID | _GONE_BACK | {S.PAID, S.FULFILLED, S.CANCELLED}
+
 TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
-    status: frozenset() for status in OrderStatus
+    S.AWAITING_PAYMENT: _FROM_UNPAID - {S.AWAITING_PAYMENT},
+    S.PROCESSING: _FROM_UNPAID - {S.PROCESSING},
+    S.PARTIALLY_PAID: _FROM_UNPAID - {S.PARTIALLY_PAID},
+    # Coins that arrive late still belong to the buyer's order.
+    S.EXPIRED: _FROM_UNPAID - {S.EXPIRED},
+    S.FAILED: _FROM_UNPAID - {S.FAILED},
+    # Back to unpaid only where the provider takes its word or the money back, or says that it came late or was less.
+    S.PAID: _ANY_UNPAID | _GONE_BACK | {S.FULFILLED},
+    S.FULFILLED: _ANY_UNPAID | _GONE_BACK,
+    # Out of it only by accepting the order after all, or by money that goes back.
+    S.CANCELLED: _ANY_UNPAID | _GONE_BACK | {S.PAID, S.FULFILLED},
+    # Out of these only by money that arrives beside what went back, enough for the whole order.
+    S.PARTIALLY_REFUNDED: frozenset({S.PAID, S.FULFILLED, S.CANCELLED, S.REFUNDED}),
+    S.REFUNDED: frozenset({S.PAID, S.FULFILLED, S.CANCELLED, S.PARTIALLY_REFUNDED}),
 }
 
 _PENDING: Final = frozenset({PaymentStatus.PROCESSING, PaymentStatus.HELD, PaymentStatus.TIE})
@@ -130,8 +163,7 @@ _ENDED: Final = {PaymentStatus.EXPIRED: S.EXPIRED, PaymentStatus.FAILED: S.FAILE
 
 def standings(dossier: Dossier) -> tuple[Standing, ...]:
     """Return where each payment of the order stands, in order of number."""
-    accept = any(act.kind is ActKind.ACCEPT for act in dossier.acts)
-    return tuple(read_standing(payment, accept=accept) for payment in dossier.payments)
+    return tuple(read_standing(payment, accept=dossier.accepted) for payment in dossier.payments)
 
 
 def refundable(dossier: Dossier, payment: int) -> Money:
@@ -155,7 +187,6 @@ def _out(refund: Refund) -> Money:
 def order_state(dossier: Dossier) -> OrderState:
     """Return where the order stands, by the facts of its payments, its refunds and the merchant's acts."""
     order, acts = dossier.order, dossier.acts
-    done = {act.kind for act in acts}
     resolved = {act.subject for act in acts if act.kind is ActKind.RESOLVE}
     stands = standings(dossier)
     nothing = Money.zero(order.amount.asset)
@@ -163,14 +194,14 @@ def order_state(dossier: Dossier) -> OrderState:
     counts = sum((s.counts for s in stands), nothing)
     refunded = sum((refund_paid(r) for r in dossier.refunds), nothing)
     under_way = sum((refund_under_way(r) for r in dossier.refunds), nothing)
-    paid = _is_paid(order, stands, done, counts)
+    paid = _is_paid(order, stands, counts, accepted=dossier.accepted)
     credited = order.amount if paid else min(received, order.amount)
     surplus = max(received - order.amount, nothing)
-    status = _status(stands, done, paid=paid, received=received, refunded=refunded)
+    status = _status(dossier, stands, paid=paid, kept=received - refunded, refunded=refunded)
     return OrderState(
         status=status,
-        flags=_flags(stands, done, surplus),
-        reviews=tuple(r for r in _reviews(dossier, stands, done, status) if r.key not in resolved),
+        flags=_flags(dossier, stands, surplus),
+        reviews=tuple(r for r in _reviews(dossier, stands, paid=paid) if r.key not in resolved),
         received=received,
         credited=credited,
         surplus=surplus,
@@ -181,36 +212,42 @@ def order_state(dossier: Dossier) -> OrderState:
 
 
 def _status(
-    standings: Sequence[Standing], done: set[ActKind], *, paid: bool, received: Money, refunded: Money
+    dossier: Dossier, standings: Sequence[Standing], *, paid: bool, kept: Money, refunded: Money
 ) -> OrderStatus:
-    if refunded:
-        return S.REFUNDED if refunded >= received else S.PARTIALLY_REFUNDED
-    if ActKind.CANCEL in done and ActKind.ACCEPT not in done:
+    # What goes back of a surplus leaves the order as paid as it was.
+    if refunded and not (paid and kept >= dossier.order.amount):
+        return S.PARTIALLY_REFUNDED if kept.minor > 0 else S.REFUNDED
+    if dossier.cancelled:
         return S.CANCELLED
     if paid:
-        return S.FULFILLED if ActKind.FULFIL in done else S.PAID
-    if any(s.status in _PENDING for s in standings):
+        return S.FULFILLED if _is_fulfilled(dossier) else S.PAID
+    # An attempt that never came to be at the provider says nothing of the order.
+    tried = [s for s, payment in zip(standings, dossier.payments, strict=True) if not payment.abandoned]
+    if any(s.status in _PENDING for s in tried):
         return S.PROCESSING
-    if any(s.status in (PaymentStatus.PARTIAL, PaymentStatus.UNDERPAID) or s.counts for s in standings):
+    if any(s.status in (PaymentStatus.PARTIAL, PaymentStatus.UNDERPAID) or s.counts for s in tried):
         return S.PARTIALLY_PAID
-    if not standings or any(s.status is PaymentStatus.WAITING for s in standings):
-        return S.AWAITING_PAYMENT
-    return _ENDED[max(standings, key=lambda s: s.number).status]
+    ended = [_ENDED[s.status] for s in tried if s.status in _ENDED]
+    return ended[-1] if ended and len(ended) == len(tried) else S.AWAITING_PAYMENT
 
 
-def _is_paid(order: Order, standings: Sequence[Standing], done: set[ActKind], paid: Money) -> bool:
+def _is_fulfilled(dossier: Dossier) -> bool:
+    return any(act.kind is ActKind.FULFIL for act in dossier.acts)
+
+
+def _is_paid(order: Order, standings: Sequence[Standing], counts: Money, *, accepted: bool) -> bool:
     counting = [s for s in standings if s.counts or s.status is PaymentStatus.SETTLED]
     if not counting:
         return False
-    if ActKind.ACCEPT in done:
+    if accepted:
         return True
-    return paid + max(s.policy.allows_short(order.amount) for s in counting) >= order.amount
+    return counts + max(s.policy.allows_short(order.amount) for s in counting) >= order.amount
 
 
-def _flags(standings: Sequence[Standing], done: set[ActKind], surplus: Money) -> tuple[str, ...]:
+def _flags(dossier: Dossier, standings: Sequence[Standing], surplus: Money) -> tuple[str, ...]:
     marks = {
         "by_hand": any(s.by_hand for s in standings),
-        "fulfilled": ActKind.FULFIL in done,
+        "fulfilled": _is_fulfilled(dossier),
         "late": any(s.late for s in standings),
         "money_seen": any(s.money_seen for s in standings),
         "overpaid": bool(surplus) or any(s.overpaid for s in standings),
@@ -220,52 +257,88 @@ def _flags(standings: Sequence[Standing], done: set[ActKind], surplus: Money) ->
     return tuple(name for name, holds in marks.items() if holds)
 
 
-def _reviews(
-    dossier: Dossier, standings: Sequence[Standing], done: set[ActKind], status: OrderStatus
-) -> Iterator[Review]:
-    accepted = ActKind.ACCEPT in done
+def _reviews(dossier: Dossier, standings: Sequence[Standing], *, paid: bool) -> Iterator[Review]:
     nothing = Money.zero(dossier.order.amount.asset)
     gone = {s.number: nothing for s in standings}
     for refund in dossier.refunds:
         gone[refund.payment] = gone.get(refund.payment, nothing) + _out(refund)
     kept = {s.number: max(nothing, s.received - gone[s.number]) for s in standings}
-    paying = [s for s in standings if s.counts]
-    surplus = sum((kept[s.number] for s in paying), nothing) - dossier.order.amount
-    if surplus > nothing and len(paying) > 1:
-        yield Review(Reason.PAID_TWICE, max(s.number for s in paying), surplus)
-    elif surplus > nothing and any(s.policy.surplus is not Surplus.CREDIT for s in paying):
-        yield Review(Reason.SURPLUS, paying[0].number, surplus)
+    yield from _surplus_reviews(dossier.order, [s for s in standings if s.counts], kept)
     for s in standings:
         left = kept[s.number] or None
-        sent_back = bool(s.received) and left is None
         if s.status is PaymentStatus.TIE:
             yield Review(Reason.TIE, s.number, left)
         if s.reversed:
             yield Review(Reason.REVERSED, s.number, s.worth)
-        if sent_back:
-            continue
-        if s.mismatch and not accepted:
-            yield Review(Reason.MISMATCH, s.number, left)
-        if s.status is PaymentStatus.FAILED and s.money_seen and not accepted:
-            yield Review(Reason.MONEY_ON_FAILED, s.number, left)
-        if s.status is PaymentStatus.UNDERPAID and status not in (S.PAID, S.FULFILLED) and not accepted:
-            yield Review(Reason.UNDERPAID, s.number, left)
-        if s.status is PaymentStatus.HELD and s.late:
-            yield Review(Reason.PAID_LATE, s.number, left)
-        if s.status is PaymentStatus.HELD and s.by_hand:
-            yield Review(Reason.MARKED_BY_HAND, s.number, left)
-        if ActKind.CANCEL in done and not accepted and s.money_seen:
-            yield Review(Reason.PAID_AFTER_CANCEL, s.number, left)
+        if not (s.received and left is None):
+            for reason in _payment_reasons(dossier, s, paid=paid):
+                yield Review(reason, s.number, left)
     out = sum((_out(r) for r in dossier.refunds), nothing)
     received = sum((s.received for s in standings), nothing)
     if out > received:
         yield Review(Reason.OVER_REFUNDED, None, out - received)
-    for payment in dossier.payments:
-        if payment.problem and payment.sending is Sending.SENT:
+    for payment, s in zip(dossier.payments, standings, strict=True):
+        if _is_lost(payment, s):
             yield Review(Reason.OUTCOME_UNKNOWN, payment.number, payment.terms.worth)
     for refund in dossier.refunds:
-        if refund.problem and refund.sending is Sending.SENT and refund.refund_id is None:
-            yield Review(Reason.OUTCOME_UNKNOWN, refund.payment, refund.amount)
+        found = _refund_reason(dossier, refund)
+        if found is not None:
+            yield Review(found, refund.payment, refund.amount, refund.number)
+
+
+def _surplus_reviews(order: Order, paying: Sequence[Standing], kept: dict[int, Money]) -> Iterator[Review]:
+    nothing = Money.zero(order.amount.asset)
+    surplus = sum((kept[s.number] for s in paying), nothing) - order.amount
+    if surplus > nothing and len(paying) > 1:
+        yield Review(Reason.PAID_TWICE, max(s.number for s in paying), surplus)
+    elif surplus > nothing and any(s.policy.surplus is not Surplus.CREDIT for s in paying):
+        yield Review(Reason.SURPLUS, paying[0].number, surplus)
+    for s in paying:
+        if s.overpaid and s.received <= s.worth and s.policy.surplus is not Surplus.CREDIT:
+            # The provider says that it was too much, and has not said how much.
+            yield Review(Reason.SURPLUS, s.number)
+
+
+def _payment_reasons(dossier: Dossier, s: Standing, *, paid: bool) -> Iterator[Reason]:
+    if s.mismatch and not dossier.accepted:
+        yield Reason.MISMATCH
+    if s.status is PaymentStatus.FAILED and s.money_seen and not dossier.accepted and not dossier.cancelled:
+        yield Reason.MONEY_ON_FAILED
+    if s.status is PaymentStatus.UNDERPAID and not (paid and s.counts) and not dossier.accepted:
+        yield Reason.UNDERPAID
+    if s.status is PaymentStatus.HELD and s.late:
+        yield Reason.PAID_LATE
+    if s.status is PaymentStatus.HELD and s.by_hand:
+        yield Reason.MARKED_BY_HAND
+    if dossier.cancelled and (s.money_seen or s.counts):
+        yield Reason.PAID_AFTER_CANCEL
+
+
+def _is_lost(payment: Payment, standing: Standing) -> bool:
+    """Tell whether nothing that we do by ourselves will ever say how the payment stands."""
+    if payment.payment_id is None:
+        return bool(payment.problem) and payment.sending is not Sending.REFUSED
+    return Flag.GONE in payment.facts.flags and standing.status in (
+        PaymentStatus.PROCESSING,
+        PaymentStatus.TIE,
+    )
+
+
+def _refund_reason(dossier: Dossier, refund: Refund) -> Reason | None:
+    match refund_status(refund):
+        case RefundStatus.UNKNOWN if refund.problem:
+            return Reason.OUTCOME_UNKNOWN
+        case RefundStatus.WAITING_FOR_PERSON:
+            return Reason.REFUND_BY_HAND
+        case RefundStatus.FAILED if refund.origin is not RefundOrigin.PROVIDER:
+            # A later one of as much has taken its place.
+            again = (r for r in dossier.refunds if r.number > refund.number and r.payment == refund.payment)
+            done = any(
+                r.amount >= refund.amount and refund_status(r) is not RefundStatus.FAILED for r in again
+            )
+            return None if done else Reason.REFUND_FAILED
+        case _:
+            return None
 
 
 def diagram() -> str:

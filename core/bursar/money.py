@@ -20,6 +20,8 @@ __all__ = ["MAX_DECIMALS", "MAX_DIGITS", "Asset", "Money", "fiat", "read_decimal
 MAX_DECIMALS: Final = 18
 MAX_DIGITS: Final = 60
 _EXACT: Final = Context(prec=200, traps=[DecimalError])
+_MAX_LENGTH: Final = 130
+_TOO_MUCH: Final = 10**MAX_DIGITS
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_.-]{0,19}", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?", re.ASCII)
 _TEXT: Final = re.compile(r"(-?[0-9]{1,60}(?:\.([0-9]{1,18}))?) ([A-Z][A-Z0-9_.-]{0,19})", re.ASCII)
@@ -75,8 +77,13 @@ def read_decimal(text: str) -> Decimal:
 def _check_minor(_: object, __: object, minor: int) -> None:
     if type(minor) is not int:
         raise BadInput(f"an amount is counted in whole smallest units, not in {type(minor).__name__}")
-    if len(str(abs(minor))) > MAX_DIGITS:
+    if abs(minor) >= _TOO_MUCH:
         raise BadInput(f"an amount has at most {MAX_DIGITS} digits")
+
+
+def _check_rounding(rounding: str) -> None:
+    if rounding not in _ROUNDINGS:
+        raise BadInput(f"{rounding!r} is not one of {', '.join(sorted(_ROUNDINGS))}")
 
 
 @total_ordering
@@ -93,10 +100,17 @@ class Money:
         if isinstance(amount, bool) or not isinstance(amount, Decimal | int | str):
             raise BadInput(f"an amount is a Decimal, an int or text, never {type(amount).__name__}")
         number = read_decimal(amount) if isinstance(amount, str) else Decimal(amount)
-        if not number.is_finite() or number.adjusted() > MAX_DIGITS:
+        # Beyond these lengths the arithmetic below would round, or the text run to gigabytes.
+        _, digits, exponent = number.as_tuple()
+        if (
+            not isinstance(exponent, int)
+            or len(digits) > _MAX_LENGTH
+            or not exponent >= -_MAX_LENGTH
+            or number.adjusted() > MAX_DIGITS
+        ):
             raise BadInput(f"an amount is a finite number of at most {MAX_DIGITS} digits")
-        if rounding is not None and rounding not in _ROUNDINGS:
-            raise BadInput(f"{rounding!r} is not a rounding of the decimal module")
+        if rounding is not None:
+            _check_rounding(rounding)
         units = number.scaleb(asset.decimals, _EXACT)
         whole = units.to_integral_value(rounding or ROUND_DOWN)
         if rounding is None and whole != units:
@@ -152,6 +166,7 @@ class Money:
         """Return the part of this amount that *part* is of *whole*, rounded to the smallest unit."""
         if part._same(whole).minor <= 0:
             raise BadInput("a share needs a whole above nothing")
+        _check_rounding(rounding)
         exact = _EXACT.divide(Decimal(self.minor * part.minor), Decimal(whole.minor))
         quotient, rest = divmod(self.minor * part.minor, whole.minor)
         if rest == 0:
@@ -160,6 +175,7 @@ class Money:
 
     def percent(self, percent: Decimal, *, rounding: str = ROUND_DOWN) -> "Money":
         """Return *percent* per cent of this amount, rounded to the smallest unit."""
+        _check_rounding(rounding)
         exact = _EXACT.divide(_EXACT.multiply(Decimal(self.minor), percent), Decimal(100))
         return Money(int(exact.to_integral_value(rounding)), self.asset)
 

@@ -96,7 +96,7 @@ class Terms:
 
     def value(self, sent: Money) -> Money | None:
         """Return what *sent* is worth in the order's currency by this payment's own quote; None where it has none."""
-        if sent.asset == self.billed.asset:
+        if sent.asset == self.billed.asset and (self.billed or sent.asset == self.worth.asset):
             return self.in_order_currency(sent)
         for ask in self.asks:
             if ask.asset == sent.asset and ask.minor > 0:
@@ -105,8 +105,10 @@ class Terms:
 
     def in_order_currency(self, billed: Money) -> Money:
         """Return *billed* money in the order's currency, by the rate of this payment, rounded down."""
-        if billed.asset == self.worth.asset or self.billed.minor == 0:
+        if billed.asset == self.worth.asset:
             return billed
+        if self.billed.minor == 0:
+            return Money.zero(self.worth.asset)
         return self.worth.share(billed, self.billed)
 
 
@@ -204,6 +206,19 @@ class Dossier:
     payments: tuple[Payment, ...] = ()
     refunds: tuple[Refund, ...] = ()
     acts: tuple[Act, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the merchant takes what the policy holds; of accepting and cancelling, the later act holds."""
+        return self._last_of(ActKind.ACCEPT, ActKind.CANCEL) is ActKind.ACCEPT
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the merchant has cancelled the order and has not accepted it since."""
+        return self._last_of(ActKind.ACCEPT, ActKind.CANCEL) is ActKind.CANCEL
+
+    def _last_of(self, *kinds: ActKind) -> ActKind | None:
+        return next((act.kind for act in reversed(self.acts) if act.kind in kinds), None)
 
     def payment(self, number: int) -> Payment:
         """Return the payment *number*; raise `BadInput` where there is none."""

@@ -1,6 +1,7 @@
 """Operations on payments: start one, recover one of unknown outcome, ask how one stands, cancel one."""
 
 import uuid
+from typing import Final
 
 from bursar.changes import (
     cancel_sent,
@@ -13,7 +14,7 @@ from bursar.changes import (
     polled,
 )
 from bursar.desk import Account, Desk
-from bursar.effects import Carry, Operation, Read, keep
+from bursar.effects import Carry, Operation, Read, keep, rehearse
 from bursar.errors import Busy, Declined, OutcomeUnknown, PluginBroken, ProviderError, Refused, Unavailable
 from bursar.facts import Observation
 from bursar.habits import Recovery
@@ -26,8 +27,12 @@ from bursar.refunds import Sending
 from bursar.standing import PaymentStatus
 from bursar.work import Kept, OnOrder
 
-__all__ = ["adopt", "cancel_payment", "poll", "recover", "start", "sync"]
+__all__ = ["PATIENCE", "adopt", "cancel_payment", "poll", "recover", "start", "sync"]
 
+PATIENCE: Final = 3_600
+"""How long a provider that refuses to be asked is asked again before a person is, in seconds."""
+_OF_THE_REQUEST: Final = frozenset({200, 201, 400, 409, 422})
+"""The answers that are about the request itself; with an idempotency key that is the very request that made it, or not."""
 _USABLE = frozenset({PaymentStatus.WAITING, PaymentStatus.PARTIAL, PaymentStatus.PROCESSING})
 
 
@@ -48,11 +53,16 @@ def start(
         return kept, found
     terms = yield from _terms(desk, at, kept.dossier)
     attempt = str(uuid.uuid4())
+    request = _request(desk, kept.dossier, attempt, terms, method, return_url)
+    # What the provider cannot be asked for (a coin it does not know) is refused here, with no intent left behind.
+    rehearse(at.provider.open_payment(request, now=now))
 
     def intend(dossier: Dossier) -> Dossier:
         # Asked again here, where nobody else can start one at the same moment.
         if _open_payment(dossier, at.name, method, now) is not None:
             return dossier
+        if _needed(dossier) != terms.worth:
+            raise Busy("money for this order came in at this moment; ask again")
         return payment_intended(dossier, account=at.name, attempt=attempt, terms=terms, at=now, method=method)
 
     kept = yield from keep(OnOrder(order_key, intend, now, f"payment started at {at.name}"))
@@ -62,7 +72,6 @@ def start(
         if theirs is None:
             raise Busy("another payment of this order was started at the same moment; ask again")
         return kept, theirs
-    request = _request(desk, kept.dossier, mine, return_url)
     try:
         opened = yield Carry(at.provider.open_payment(request, now=now))
     except OutcomeUnknown:
@@ -88,10 +97,18 @@ def recover(desk: Desk, kept: Kept, number: int) -> Operation[Kept]:
                 OnOrder(key, lambda d: payment_unknown(d, number, problem), now, "payment unknown")
             )
         )
+    request = _request(desk, kept.dossier, payment.attempt, payment.terms, payment.method, "")
     try:
-        opened = yield Carry(at.provider.find_payment(_request(desk, kept.dossier, payment, ""), now=now))
+        opened = yield Carry(at.provider.find_payment(request, now=now))
     except Declined as error:
-        return (yield from keep(_refused(key, number, now, error)))
+        if at.capabilities.opening is Recovery.KEY and error.status in _OF_THE_REQUEST:
+            return (yield from keep(_refused(key, number, now, error)))
+        # A refusal to be asked (a key without rights, a redirect) says nothing about what was made before.
+        problem = f"{at.name} refuses to be asked about attempt {payment.attempt}: {error}"
+        if now < payment.sent_at + PATIENCE:
+            raise Unavailable(problem) from error
+        unknown = OnOrder(key, lambda d: payment_unknown(d, number, problem), now, "payment unknown")
+        return (yield from keep(unknown))
     if opened is not None:
         return (yield from _keep_opened(desk, at, key, number, opened))
     if now < payment.sent_at + at.habits.settle_for:
@@ -117,11 +134,20 @@ def poll(desk: Desk, kept: Kept, number: int) -> Operation[Kept]:
 
 
 def sync(desk: Desk, order_key: str) -> Operation[Kept]:
-    """Ask the providers about every payment of the order, now."""
+    """Ask the providers about every payment of the order, now; one of unknown outcome is searched for."""
     kept: Kept = yield Read(lambda: desk.kept(order_key))
     for payment in kept.dossier.payments:
-        if payment.account in desk.accounts and payment.payment_id is not None:
+        if payment.account not in desk.accounts:
+            continue
+        at = desk.account(payment.account)
+        if payment.payment_id is not None:
             kept = yield from poll(desk, kept, payment.number)
+        elif payment.sending is Sending.SENT and at.capabilities.opening is not Recovery.NOTHING:
+            try:
+                kept = yield from recover(desk, kept, payment.number)
+            except Unavailable:
+                if desk.now >= payment.sent_at + at.habits.settle_for:
+                    raise
     return kept
 
 
@@ -177,11 +203,16 @@ def _open_payment(dossier: Dossier, account: str, method: str, now: int) -> Paym
     return None
 
 
-def _terms(desk: Desk, at: Account, dossier: Dossier) -> Operation[Terms]:
+def _needed(dossier: Dossier) -> Money:
+    """Return what of the order is not paid yet."""
     paid = sum((s.counts for s in standings(dossier)), Money.zero(dossier.order.amount.asset))
-    worth = dossier.order.amount - paid
+    return dossier.order.amount - paid
+
+
+def _terms(desk: Desk, at: Account, dossier: Dossier) -> Operation[Terms]:
+    worth = _needed(dossier)
     if worth.minor <= 0:
-        raise Refused(f"order {dossier.order.reference!r} needs no further payment: {paid} is paid")
+        raise Refused(f"order {dossier.order.reference!r} needs no further payment: all of it is paid")
     policy = desk.policy(at, dossier)
     bills = at.capabilities.bills
     if bills is None or worth.asset.code in bills:
@@ -196,16 +227,18 @@ def _terms(desk: Desk, at: Account, dossier: Dossier) -> Operation[Terms]:
     return Terms(worth=worth, billed=convert(worth, rate, desk.asset(currency)), policy=policy, rate=rate)
 
 
-def _request(desk: Desk, dossier: Dossier, payment: Payment, return_url: str) -> OpenRequest:
+def _request(
+    desk: Desk, dossier: Dossier, attempt: str, terms: Terms, method: str, return_url: str
+) -> OpenRequest:
     order = dossier.order
     details = {"description": order.description, "order_key": order.key, "shop": order.shop}
     give = desk.config.server.give_away
     return OpenRequest(
-        attempt=payment.attempt,
+        attempt=attempt,
         reference=order.reference,
-        amount=payment.terms.billed,
+        amount=terms.billed,
         description=order.description if "description" in give else "",
-        method=payment.method,
+        method=method,
         return_url=return_url or order.return_url,
         metadata=tuple((name, details[name]) for name in give if name in details and name != "description"),
     )

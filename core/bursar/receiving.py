@@ -12,7 +12,7 @@ import structlog
 
 from bursar.desk import Account, Desk
 from bursar.effects import Commit, Operation
-from bursar.errors import BadDelivery, BadSignature, BursarError, Busy, NotFound
+from bursar.errors import BadDelivery, BadSignature, BursarError, Busy, ConfigError, NotFound, OutcomeUnknown
 from bursar.providers import Delivery, Reading
 from bursar.signatures import verify
 from bursar.work import Applied, Arrival
@@ -46,6 +46,9 @@ def receive(desk: Desk, account: str, body: bytes, headers: Mapping[str, str]) -
     except BadSignature as error:
         _log.warning("forged delivery refused", account=at.name, reason=str(error), size=len(body))
         return Answer(401, f"not genuine: {error}")
+    except ConfigError as error:
+        _log.error("delivery cannot be proved", account=at.name, reason=str(error))
+        return Answer(503, "not kept; send it again", 60)
     kept_headers = {name.lower(): value for name, value in list(headers.items())[:_KEPT_HEADERS]}
     reading = _read(at, Delivery(genuine.body, kept_headers, now))
     arrival = Arrival(
@@ -58,15 +61,39 @@ def receive(desk: Desk, account: str, body: bytes, headers: Mapping[str, str]) -
         seen=reading.seen,
     )
     try:
-        applied: Applied = yield Commit(arrival)
+        applied = yield from _keep(arrival)
     except Busy as error:
         return Answer(503, str(error), 5)
     except Exception as error:  # noqa: BLE001 - nothing was kept, whatever it was: the service must come again
-        _log.error("delivery not kept", account=at.name, event_name=reading.event, error=repr(error))
+        _log.error("delivery not kept", account=at.name, event_name=reading.event, error=type(error).__name__)
         return Answer(503, "not kept; send it again", 10)
     if applied.parked:
         _log.info("delivery parked", account=at.name, event_name=reading.event)
     return Answer(200, "kept" if applied.fresh else "kept already")
+
+
+def _keep(arrival: Arrival) -> Operation[Applied]:
+    try:
+        applied: Applied = yield Commit(arrival)
+    except (Busy, OutcomeUnknown):
+        raise
+    except BursarError as error:
+        # It would fail the same way every time, and a service that repeats it may hold everything back behind it.
+        _log.error("delivery has no effect; kept as it came", account=arrival.account, reason=str(error))
+        applied = yield Commit(
+            attrs.evolve(
+                arrival,
+                event="unreadable",
+                event_id="",
+                seen=(),
+                headers={_ascii(name): _ascii(value) for name, value in arrival.headers.items()},
+            )
+        )
+    return applied
+
+
+def _ascii(text: str) -> str:
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def _read(at: Account, delivery: Delivery) -> Reading:

@@ -7,7 +7,7 @@ from bursar.money import Money
 from bursar.orders import Dossier
 from bursar.policy import LateMoney, Surplus
 from bursar.refunds import RefundOrigin, RefundStatus, refund_status
-from bursar.standing import PaymentStatus
+from bursar.standing import PaymentStatus, Standing
 
 __all__ = ["Wanted", "wanted_refunds"]
 
@@ -55,6 +55,7 @@ def wanted_refunds(dossier: Dossier) -> tuple[Wanted, ...]:
                 amount
                 and s.policy.surplus is Surplus.REFUND
                 and s.status is PaymentStatus.SETTLED
+                and _is_final(s)
                 and s.number not in tried
             ):
                 found.append(_wanted(dossier, s.number, amount, "surplus"))
@@ -62,13 +63,16 @@ def wanted_refunds(dossier: Dossier) -> tuple[Wanted, ...]:
             s.status is PaymentStatus.HELD
             and s.late
             and s.policy.late is LateMoney.REFUND
-            and s.confirmed is not None
-            and s.confirmed >= s.received
+            and _is_final(s)
             and left
             and s.number not in tried
         ):
             found.append(_wanted(dossier, s.number, left, "late"))
     return tuple(found)
+
+
+def _is_final(standing: Standing) -> bool:
+    return standing.confirmed is not None and standing.confirmed >= standing.received
 
 
 _GIVEN_UP = frozenset({RefundStatus.FAILED, RefundStatus.CANCELLED})

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from bursar import ordering, paying, refunding
+from bursar import ordering, paying, refunding, refundsending
 from bursar.config import Config, load_config
 from bursar.courier import AsyncCourier, Courier
 from bursar.desk import Desk, build_desk
@@ -37,6 +37,10 @@ class _Base:
     def _opened(self, operation: Operation[tuple[Kept, bool]]) -> Operation[OrderView]:
         kept, _ = yield from operation
         return self._view(kept)
+
+    def _synced(self, order_key: str) -> Operation[Kept]:
+        kept = yield from paying.sync(self.desk, order_key)
+        return (yield from refundsending.sync_refunds(self.desk, kept))
 
     def _viewed(self, operation: Operation[Kept]) -> Operation[OrderView]:
         kept = yield from operation
@@ -160,8 +164,8 @@ class Bursar(_Base):
         return self.driver(self._viewed(refunding.withdraw(self.desk, order_key, number, who=who)))
 
     def sync(self, order_key: str) -> OrderView:
-        """Ask the providers about every payment of the order, now."""
-        return self.driver(self._viewed(paying.sync(self.desk, order_key)))
+        """Ask the providers about every payment and refund of the order, now."""
+        return self.driver(self._viewed(self._synced(order_key)))
 
     def adopt(self, order_key: str, *, account: str, payment_id: str) -> OrderView:
         """Follow a payment that exists at the provider already as a payment of this order."""
@@ -247,6 +251,16 @@ class AsyncBursar(_Base):
         found: list[Transition] = await self._thread(self.desk.store.history, order_key)
         return found
 
+    async def deliveries(self, order_key: str) -> list[KeptDelivery]:
+        """Return the webhooks that were kept for the order, byte for byte."""
+        found: list[KeptDelivery] = await self._thread(self.desk.store.deliveries, order_key)
+        return found
+
+    async def parked(self, *, limit: int = 50) -> list[ParkedDelivery]:
+        """Return deliveries that wait for their payment to become known."""
+        found: list[ParkedDelivery] = await self._thread(self.desk.store.parked, limit=limit)
+        return found
+
     async def orders(self, *, needs_review: bool | None = None, limit: int = 50) -> list[Summary]:
         """List orders, the last changed first."""
         found: list[Summary] = await self._thread(
@@ -290,8 +304,8 @@ class AsyncBursar(_Base):
         return await self.driver(self._viewed(refunding.withdraw(self.desk, order_key, number, who=who)))
 
     async def sync(self, order_key: str) -> OrderView:
-        """Ask the providers about every payment of the order, now."""
-        return await self.driver(self._viewed(paying.sync(self.desk, order_key)))
+        """Ask the providers about every payment and refund of the order, now."""
+        return await self.driver(self._viewed(self._synced(order_key)))
 
     async def adopt(self, order_key: str, *, account: str, payment_id: str) -> OrderView:
         """Follow a payment that exists at the provider already as a payment of this order."""
@@ -302,3 +316,7 @@ class AsyncBursar(_Base):
     async def check(self) -> Sequence[AccountFindings]:
         """Check every account's and shop's credentials and set-up."""
         return await self.driver(check_accounts(self.desk))
+
+    async def run_due(self) -> int:
+        """Do all that is due now (polls, refunds, telling shops); return how many visits that took."""
+        return await self.courier.run_until_quiet()

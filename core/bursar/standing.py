@@ -21,6 +21,7 @@ __all__ = ["Doubt", "PaymentStatus", "Standing", "doubts", "read_stage", "read_s
 
 _RANK: Final = {word: rank for rank, word in enumerate(Word)}
 _ENOUGH: Final = frozenset({Word.PROCESSING, Word.LATE, Word.SETTLED})
+_SOME: Final = frozenset({Word.PARTIAL, Word.UNDERPAID})
 _CLOSED: Final = frozenset({Word.EXPIRED, Word.UNDERPAID, Word.LATE})
 
 
@@ -102,15 +103,22 @@ class Standing:
 
 @attrs.frozen
 class _Sums:
-    """What the transfers and the provider's running total come to, in the order's currency."""
+    """What the transfers and the provider's running total come to, in the order's currency.
+
+    Of the confirmed money, *timely* is all but what is known to have been sent after the window, and *punctual* only what
+    is known to have been sent within it.
+    """
 
     known: Money
     confirmed: Money
+    timely: Money
+    punctual: Money
     seen: bool
     final: bool
     fresh: bool
     unpriced: bool
     taken_back: bool
+    vanished: bool
 
 
 def _quoted(terms: Terms, facts: Facts) -> Terms:
@@ -133,42 +141,50 @@ def _value(terms: Terms, transfers: Iterable[Transfer]) -> Money:
     return sum((value for value in values if value is not None), Money.zero(terms.worth.asset))
 
 
-def _sums(agreed: Terms, facts: Facts, word: Word | None) -> _Sums:
+def _sums(agreed: Terms, facts: Facts, word: Word | None, limit: int | None) -> _Sums:
     terms, nothing = _quoted(agreed, facts), Money.zero(agreed.worth.asset)
     live = [t for t in facts.transfers if read_stage(t.stage) is not Stage.INVALID]
     since = facts.verdict.at if facts.verdict else 0
     said = facts.credited.now if facts.credited else frozenset[Money]()
     total = max((value for value in map(terms.value, said) if value is not None), default=None)
     told_at = facts.credited.at if facts.credited and total is not None else -1
-    fresh = total is not None and told_at >= since
-    unpriced = any(amount and terms.value(amount) is None for amount in [*said, *(t.amount for t in live)])
+    # Within the verdict's own second, a total that came with another word was read before it.
+    with_it = _last(facts.polled.now) if facts.polled and facts.polled.at == told_at == since else word
+    fresh = total is not None and told_at >= since and with_it is word
     told = total or nothing
+    ever_said = facts.credited.ever if facts.credited else frozenset[Money]()
+    news = any(t.stage.at >= told_at and not t.listed for t in live)
     if word in (Word.NEW, Word.EXPIRED):
         # What was only seen before the provider spoke is in its word: nothing that counts.
         live = [t for t in live if t.stage.at >= (told_at if _confirmed(t) else max(since, told_at))]
         known = max(told if fresh else nothing, _value(terms, live))
     elif word in _ENOUGH and not (word is Word.SETTLED and Flag.BY_HAND in facts.flags):
-        # Where there is no total, confirmed transfers tell a surplus; seen ones may replace one another.
-        least = (
-            terms.worth if total is not None else max(terms.worth, _value(terms, filter(_confirmed, live)))
-        )
-        known, unpriced = told if fresh else max(told, least), False
+        # Confirmed transfers that no total accounts for tell a surplus; seen ones may replace one another.
+        beside = _value(terms, filter(_confirmed, live)) if news else nothing
+        known = max(told, beside, nothing if fresh else terms.worth)
     else:
-        news = any(t.stage.at > told_at for t in live)
         known = told if fresh and not news else max(told, _value(terms, live))
-    confirmed = _value(terms, filter(_confirmed, live))
+    current = said if facts.credited and facts.credited.at >= since else frozenset[Money]()
+    unpriced = any(m and terms.value(m) is None for m in [*current, *(t.amount for t in live)])
+    sure = list(filter(_confirmed, live))
+    confirmed = _value(terms, sure)
+    after = [t for t in sure if limit is not None and t.paid_at is not None and t.paid_at > limit]
+    undated = [t for t in sure if t.paid_at is None or limit is None]
     once = _value(terms, (t for t in facts.transfers if Stage.CONFIRMED in t.stage.ever))
     # Rounding may cost a unit a transfer; a fresh total below what was asked is the provider's own tolerance.
     all_of_it = fresh and bool(live) and confirmed.minor + len(live) >= known.minor
     return _Sums(
         known=known,
         confirmed=min(known, confirmed),
-        seen=bool(known or live) or any(said),
+        timely=min(known, _value(terms, (t for t in sure if t not in after))),
+        punctual=min(known, _value(terms, (t for t in sure if t not in after and t not in undated))),
+        seen=bool(known or live) or unpriced,
         final=confirmed + agreed.policy.allows_short(agreed.worth) >= agreed.worth
         or (all_of_it and all(map(_confirmed, live))),
         fresh=fresh,
-        unpriced=unpriced and not fresh,
-        taken_back=bool(once) and (not known or confirmed < once),
+        unpriced=unpriced and not fresh and word not in _ENOUGH,
+        taken_back=once.minor > min(known, confirmed).minor + len(facts.transfers),
+        vanished=not known and (any(ever_said) or bool(_value(terms, facts.transfers)) or word in _ENOUGH),
     )
 
 
@@ -176,9 +192,8 @@ def _confirmed(transfer: Transfer) -> bool:
     return read_stage(transfer.stage) is Stage.CONFIRMED
 
 
-def _is_late(terms: Terms, facts: Facts, word: Word | None) -> bool:
+def _is_late(limit: int | None, facts: Facts, word: Word | None) -> bool:
     ever: frozenset[Word] = facts.verdict.ever if facts.verdict else frozenset()
-    limit = None if terms.expires_at is None else terms.expires_at + terms.policy.late_grace
     times = [t.paid_at for t in facts.transfers if read_stage(t.stage) is not Stage.INVALID]
     after = limit is not None and any(at is not None and at > limit for at in times)
     if word not in _ENOUGH:
@@ -194,7 +209,9 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
     """Return where *payment* stands; *accept* says that the merchant takes what the policy holds."""
     terms, facts, policy = payment.terms, payment.facts, payment.terms.policy
     word = read_word(facts.verdict)
-    sums = _sums(terms, facts, word)
+    limit = None if terms.expires_at is None else terms.expires_at + policy.late_grace
+    late_is_fine = accept or policy.late is LateMoney.ACCEPT
+    sums = _sums(terms, facts, word, None if late_is_fine else limit)
     lapsed = bool(facts.flags & {Flag.LAPSED, Flag.GONE}) or payment.abandoned
     if lapsed and word in (Word.NEW, Word.PARTIAL):
         word = Word.EXPIRED if word is Word.NEW else Word.UNDERPAID
@@ -202,11 +219,11 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
     if word in (Word.EXPIRED, Word.UNDERPAID) and arrived and arrived >= terms.worth:
         # It was too little when the window closed, and is enough now.
         word = Word.LATE
-    late = _is_late(terms, facts, word)
+    late = _is_late(limit, facts, word)
     by_hand = Flag.BY_HAND in facts.flags
     mismatch = sums.unpriced or any(billed != terms.billed for billed in facts.billed)
     trusted = accept or not mismatch
-    fit_in_time = accept or not late or policy.late is LateMoney.ACCEPT
+    fit_in_time = late_is_fine or not late
     seen_enough = policy.seen_is_enough(terms.worth)
     final = word is Word.SETTLED or (word is Word.LATE and sums.final)
     match word:
@@ -221,8 +238,11 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
                 status = PaymentStatus.HELD
         case Word.PROCESSING:
             status = PaymentStatus.PROCESSING
-            if seen_enough and trusted and fit_in_time:
-                status = PaymentStatus.SETTLED
+            if trusted and fit_in_time:
+                status = PaymentStatus.SETTLED if seen_enough else status
+            elif sums.final:
+                # All is there; what is waited for is a person.
+                status = PaymentStatus.HELD
         case Word.NEW if sums.known and sums.known >= terms.worth:
             status = PaymentStatus.PROCESSING
         case Word.NEW | Word.PARTIAL:
@@ -236,8 +256,9 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
         counts = max(terms.worth, sums.known)
     elif accept and status is not PaymentStatus.TIE:
         counts = sums.known
-    elif status in (PaymentStatus.PARTIAL, PaymentStatus.UNDERPAID) and trusted and fit_in_time:
-        counts = sums.confirmed
+    elif trusted and status not in (PaymentStatus.TIE, PaymentStatus.FAILED):
+        # What is final pays its part, whatever the rest is waiting for; of a late payment, what came in time does.
+        counts = sums.timely if fit_in_time or word not in _ENOUGH else sums.punctual
     return Standing(
         number=payment.number,
         status=status,
@@ -245,25 +266,35 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
         counts=counts,
         worth=terms.worth,
         policy=policy,
-        money_seen=sums.seen or status in (PaymentStatus.PARTIAL, PaymentStatus.UNDERPAID),
+        money_seen=sums.seen or _said_money(facts, word),
         overpaid=sums.known > terms.worth or (Flag.OVERPAID in facts.flags and not sums.fresh),
         late=late or Flag.LATE in facts.flags,
         by_hand=by_hand,
-        reversed=_is_reversed(facts, word, sums, seen_enough=seen_enough, final=final),
+        reversed=not final
+        and _is_reversed(facts, word, sums, trusting=bool(terms.worth) and (seen_enough or accept)),
         mismatch=mismatch,
         confirmed=sums.known if word is Word.SETTLED else sums.confirmed,
         final=final,
     )
 
 
-def _is_reversed(facts: Facts, word: Word | None, sums: _Sums, *, seen_enough: bool, final: bool) -> bool:
-    """Tell whether what had counted was taken back."""
+def _said_money(facts: Facts, word: Word | None) -> bool:
+    """Tell whether the provider's word alone says that money arrived; a mark by hand does not."""
+    if word is Word.SETTLED and Flag.BY_HAND in facts.flags and facts.verdict:
+        return bool(facts.verdict.ever & (_SOME | _ENOUGH - {Word.SETTLED}))
+    return word in _SOME | _ENOUGH
+
+
+def _is_reversed(facts: Facts, word: Word | None, sums: _Sums, *, trusting: bool) -> bool:
+    """Tell whether what had counted was taken back; *trusting* says that it counted as soon as it was seen."""
     ever: frozenset[Word] = facts.verdict.ever if facts.verdict else frozenset()
-    if word is None or final:
+    if word is None:
         return False
     if word in _ENOUGH:
-        return {Word.SETTLED, Word.INVALID} <= ever or (word is Word.LATE and sums.taken_back)
-    return Word.SETTLED in ever or sums.taken_back or (seen_enough and bool(ever & _ENOUGH))
+        return {Word.SETTLED, Word.INVALID} <= ever or sums.taken_back or (trusting and sums.vanished)
+    if Word.SETTLED in ever or sums.taken_back:
+        return True
+    return trusting and (bool(ever & _ENOUGH) or sums.vanished or (bool(ever & _SOME) and not sums.known))
 
 
 def doubts(facts: Facts, *, lag: int = 0, totals: bool = False) -> frozenset[Doubt]:
@@ -280,11 +311,19 @@ def doubts(facts: Facts, *, lag: int = 0, totals: bool = False) -> frozenset[Dou
         # Within one second even an exact clock does not say which came first; at 0 there is no clock.
         if overruled and facts.polled.at and facts.verdict.at < facts.polled.at + max(lag, 1):
             found.add(Doubt.OVERRULED)
-    if totals:
-        polled_at = facts.polled.at if facts.polled else -1
-        reported = max((t.stage.at for t in facts.transfers), default=-1)
-        if facts.verdict and _last(facts.verdict.now) in _ENOUGH | {Word.INVALID}:
-            reported = max(reported, facts.verdict.at)
-        if reported >= max(polled_at, 0) and polled_at != 0:
-            found.add(Doubt.MONEY)
+    if totals and _unaccounted(facts, max(lag, 1)):
+        found.add(Doubt.MONEY)
     return frozenset(found)
+
+
+def _unaccounted(facts: Facts, lag: int) -> bool:
+    """Tell whether money was reported that is in no poll's total: one that the poll did not list, or cannot have known."""
+    reports_money = facts.verdict is not None and _last(facts.verdict.now) in _ENOUGH | {Word.INVALID}
+    if facts.polled is None:
+        return bool(facts.transfers) or reports_money
+    if any(t.stage.at >= facts.polled.at > 0 for t in facts.transfers if not t.listed):
+        return True
+    if facts.verdict is None or not reports_money:
+        return False
+    told = _last(facts.polled.now) is _last(facts.verdict.now) and facts.verdict.at < facts.polled.at + lag
+    return not told and facts.verdict.at >= facts.polled.at > 0

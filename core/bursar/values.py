@@ -1,6 +1,7 @@
 """Turn the values of a configuration into the types that settings classes name: strictly, and exactly."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, cast
 
@@ -45,10 +46,20 @@ def _decimal(value: object, _: Any) -> Decimal:
         raise ValueError(str(error)) from None
 
 
-_WORDS: Final = {str: "text", int: "a whole number", bool: "true or false"}
+def _table(value: object, cls: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError('it must be a table of NAME = "text"')
+    inner = cls.__args__[1]
+    return {
+        str(name): CONVERTER.structure(item, inner) for name, item in cast(dict[object, Any], value).items()
+    }
+
+
+_WORDS: Final = {str: "text in quotes", int: "a whole number", bool: "true or false"}
 CONVERTER: Final = cattrs.Converter(forbid_extra_keys=True)
 for _kind in _WORDS:
     CONVERTER.register_structure_hook(_kind, _strict(_kind))
 CONVERTER.register_structure_hook(Secret, lambda value, _: value)
 CONVERTER.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is tuple, _strings)
+CONVERTER.register_structure_hook_func(lambda kind: getattr(kind, "__origin__", None) is Mapping, _table)
 CONVERTER.register_structure_hook(Decimal, _decimal)

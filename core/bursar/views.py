@@ -94,7 +94,7 @@ class RefundView:
     amount: Money
     status: RefundStatus
     paid: Money
-    links: tuple[str, ...]
+    links: tuple[str, ...] = attrs.field(repr=False)
     manual: bool
     kept: Refund = attrs.field(repr=False)
 
@@ -157,7 +157,7 @@ class OrderView:
     refunds: tuple[RefundView, ...]
     number: int
     changed_at: int
-    checkout_url: str
+    checkout_url: str = attrs.field(repr=False)
     kept: Kept = attrs.field(repr=False)
 
     @classmethod
@@ -289,6 +289,7 @@ def _review(review: Review) -> dict[str, Any]:
         "key": review.key,
         "reason": review.reason.value,
         "payment": review.payment,
+        "refund": review.refund,
         "amount": _money(review.amount) if review.amount is not None else None,
         "remedies": list(REMEDIES[review.reason]),
     }

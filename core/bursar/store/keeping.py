@@ -3,23 +3,20 @@
 import secrets
 from collections.abc import Iterable
 from functools import cached_property
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 import attrs
 from sqlalchemy import Connection
 
 from bursar.errors import BursarError
-from bursar.orders import Dossier, Payment
+from bursar.orders import Dossier
 from bursar.store import codec, schema
-from bursar.store.play import Parcel, Play, Progress
+from bursar.store.play import Parcel, Play, Progress, agreed, subject
 from bursar.store.statements import Compiler
 from bursar.store.timing import Timing
 from bursar.work import Transition
 
 __all__ = ["Keeper", "Written", "parcel_of"]
-
-_agreed: Final = attrgetter(*(field.name for field in attrs.fields(Payment) if field.name != "facts"))
 
 
 @attrs.frozen
@@ -148,7 +145,7 @@ class Keeper:
             old = had.pop(payment.number, None)
             if old is payment:
                 continue
-            if old is None or _agreed(old) != _agreed(payment):
+            if old is None or agreed(old) != agreed(payment):
                 rows.add(self._parts["payments"][0], key, payment.number, codec.write_payment(payment))
             if old is None or old.facts != payment.facts:
                 rows.add(self._parts["facts"][0], key, payment.number, codec.write_facts(payment.facts))
@@ -182,5 +179,13 @@ def parcel_of(row: Any) -> Parcel | None:
     except (LookupError, TypeError, ValueError, BursarError):
         return None
     return Parcel(
-        row.digest, row.scope, row.event, row.event_id, row.received_at, row.headers, row.body, seen
+        row.digest,
+        row.scope,
+        row.event,
+        row.event_id,
+        row.received_at,
+        row.headers,
+        row.body,
+        seen,
+        tuple(subject(row.scope, one) for one in seen),
     )

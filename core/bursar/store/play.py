@@ -6,6 +6,8 @@ played again when it turns out that more has to be known.
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from operator import attrgetter
+from typing import Final
 
 import attrs
 
@@ -13,12 +15,15 @@ from bursar.changes import observed
 from bursar.errors import BadInput, NotFound, Refused
 from bursar.facts import Observation
 from bursar.lifecycle import OrderState, order_state
-from bursar.orders import Dossier, Seen
+from bursar.orders import Dossier, Payment, Seen
 from bursar.store.codec import write_headers
 from bursar.store.loading import Loaded
 from bursar.work import Applied, Arrival, Kept, Name, NewOrder, OnOrder, Transition, Work
 
 __all__ = ["NO_ORDER", "Known", "Parcel", "Play", "Progress", "make_parcel", "names_wanted", "subject"]
+
+agreed: Final = attrgetter(*(field.name for field in attrs.fields(Payment) if field.name != "facts"))
+"""Take all of a payment but its facts."""
 
 NO_ORDER = ""
 """Stands for the order of a delivery that concerns none."""
@@ -36,6 +41,8 @@ class Parcel:
     headers: str = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     seen: tuple[Seen, ...]
+    subjects: tuple[Name, ...]
+    """What each of *seen* is about."""
 
     @property
     def cause(self) -> str:
@@ -102,12 +109,12 @@ def subject(account: str, seen: Seen) -> Name:
     return Name("refund", account, seen.refund_id)
 
 
-def names_wanted(work: Iterable[Work]) -> set[Name]:
+def names_wanted(work: Sequence[Work], parcels: Sequence[Parcel | None]) -> set[Name]:
     """Return every name that has to be looked up before *work* can be played."""
     wanted: set[Name] = set()
-    for member in work:
-        if isinstance(member, Arrival):
-            wanted.update(subject(member.account, seen) for seen in member.seen)
+    for member, parcel in zip(work, parcels, strict=True):
+        if parcel is not None:
+            wanted.update(parcel.subjects)
         elif isinstance(member, NewOrder):
             wanted.update(member.names, _identities(member.dossier))
     return wanted
@@ -134,6 +141,7 @@ def make_parcel(arrival: Arrival) -> Parcel:
         write_headers(arrival.headers),
         arrival.body,
         arrival.seen,
+        tuple([subject(arrival.account, seen) for seen in arrival.seen]),
     )
 
 
@@ -196,8 +204,7 @@ class Play:
     def _arrive(self, draft: _Draft, parcel: Parcel) -> Applied:
         concerned: dict[str, list[Seen]] = {}
         waits: list[Name] = []
-        for seen in parcel.seen:
-            name = subject(parcel.account, seen)
+        for name, seen in zip(parcel.subjects, parcel.seen, strict=True):
             key = self._owner(draft, name)
             if key is None:
                 waits.append(name)
@@ -235,7 +242,7 @@ class Play:
     def _advance(self, draft: _Draft, now: Progress, after: Dossier, *, at: int, cause: str) -> None:
         """Take the order from *now* to *after*, and then through whatever waited for a name that this makes known."""
         before = now.dossier
-        if after is before or after == before:
+        if _same(after, before):
             return
         key = before.order.key
         if after.order.key != key:
@@ -268,8 +275,9 @@ class Play:
 
     def _free(self, draft: _Draft, key: str, name: Name, *, at: int) -> None:
         here = [parcel for (wanted, _), parcel in self.waiting.items() if wanted == name]
-        for parcel in (*self.known.parked.get(name, ()), *here):
-            about = [seen for seen in parcel.seen if subject(parcel.account, seen) == name]
+        waited = {parcel.digest: parcel for parcel in (*here, *self.known.parked.get(name, ()))}
+        for parcel in sorted(waited.values(), key=lambda parcel: (parcel.at, parcel.digest)):
+            about = [seen for of, seen in zip(parcel.subjects, parcel.seen, strict=True) if of == name]
             orders, deliveries = dict(draft.orders), dict(draft.deliveries)
             try:
                 # It takes effect now, not when it came.
@@ -289,6 +297,18 @@ class Play:
             at = self.known.orders[key]
             now = Progress(at, at.dossier, at.state, at.course.target, at.course.changed_at)
         return now
+
+
+def _same(one: Dossier, other: Dossier) -> bool:
+    """Tell whether two dossiers are equal; what they share, which is nearly all, is not looked into."""
+    return one is other or (
+        (one.order, one.refunds, one.acts) == (other.order, other.refunds, other.acts)
+        and len(one.payments) == len(other.payments)
+        and all(
+            a is b or (a.facts == b.facts and agreed(a) == agreed(b))
+            for a, b in zip(one.payments, other.payments, strict=True)
+        )
+    )
 
 
 def _ids(dossier: Dossier) -> list[tuple[str, str | None]]:

@@ -11,7 +11,7 @@ from bursar.store import schema
 from bursar.store.database import Again, Database
 from bursar.store.keeping import Keeper, Written, parcel_of
 from bursar.store.loading import Loader
-from bursar.store.play import NO_ORDER, Known, Parcel, Play, make_parcel, names_wanted, subject
+from bursar.store.play import NO_ORDER, Known, Parcel, Play, make_parcel, names_wanted
 from bursar.work import Applied, Arrival, Name, NewOrder, OnOrder, Work
 
 __all__ = ["Step"]
@@ -59,16 +59,18 @@ class Step:
     def _run(
         self, connection: Connection, work: Sequence[Work], parcels: Sequence[Parcel | None]
     ) -> tuple[list[Applied | Exception], Play, list[Written]]:
-        asked = names_wanted(work)
+        asked = names_wanted(work, parcels)
         known = self._look_up(connection, work, parcels, asked)
-        seen_to = set[Name]()
+        seen_to = set[tuple[Name, bool]]()
         while True:
             play = Play(known)
             answers = play.run(work, parcels)
-            open_names = (play.names.keys() | {name for name, _ in play.waiting}) - seen_to
-            if not open_names or not self._look_again(connection, known, play, asked):
+            # What is learned can turn a name that was to be waited for into one that is made known, and back.
+            made = {(name, True) for name in play.names}
+            unseen = (made | {(name, False) for name, _ in play.waiting}) - seen_to
+            if not unseen or not self._look_again(connection, known, play, asked):
                 return answers, play, self._keeper.write(connection, play)
-            seen_to |= open_names
+            seen_to |= unseen
 
     def _look_up(
         self, connection: Connection, work: Sequence[Work], parcels: Sequence[Parcel | None], asked: set[Name]
@@ -113,10 +115,11 @@ class Step:
             rows = [(name.scope, name.kind, name.id) for name in sorted(made)]
             known.parked = {}
             for row in self._parked(connection, rows):
-                parcel = parcel_of(row)
+                name, parcel = Name(row.kind, row.scope, row.id), parcel_of(row)
+                known.waiting.add((name, row.digest))
                 if parcel is not None:
-                    known.parked.setdefault(Name(row.kind, row.scope, row.id), []).append(parcel)
-                    learned = True
+                    known.parked.setdefault(name, []).append(parcel)
+                learned = True
         if waiting:
             places = [(n.scope, n.kind, n.id, digest) for n, digest in sorted(play.waiting) if n in waiting]
             for scope, kind, id_, digest in self._waiting(connection, places):
@@ -132,7 +135,7 @@ class Step:
 def _places(known: Known, parcel: Parcel) -> set[tuple[str, bytes]]:
     if not parcel.seen:
         return {(NO_ORDER, parcel.digest)}
-    owners = (known.names.get(subject(parcel.account, seen)) for seen in parcel.seen)
+    owners = map(known.names.get, parcel.subjects)
     return {(key, parcel.digest) for key in owners if key is not None}
 
 

@@ -29,11 +29,16 @@ def test_a_database_that_would_keep_nothing_is_refused(url: str) -> None:
         ("", "not one; write sqlite:///path"),
         ("mysql://me:hunter2@host/name", "begins with 'mysql'"),
         ("postgresql+asyncpg://me:hunter2@host/name", "begins with 'postgresql\\+asyncpg'"),
-        ("postgresql://me:hunter2@127.0.0.1:1/name?connect_timeout=1", "me:\\*\\*\\*@127.0.0.1:1/name.* cannot be used"),
+        (
+            "postgresql://me:hunter2@127.0.0.1:1/name?connect_timeout=1",
+            "me:\\*\\*\\*@127.0.0.1:1/name.* cannot be used",
+        ),
         ("://me:hunter2@host", "not one; write sqlite:///path"),
     ],
 )
-def test_a_url_that_cannot_serve_is_named_with_its_cure_and_without_its_password(url: str, words: str) -> None:
+def test_a_url_that_cannot_serve_is_named_with_its_cure_and_without_its_password(
+    url: str, words: str
+) -> None:
     with pytest.raises(ConfigError, match=words) as raised:
         opened(url)
 

@@ -45,7 +45,9 @@ def test_a_file_is_strict_and_keeps_short_rows_in_the_order_of_their_key(tmp_pat
     with store.database.engine.connect() as connection:
         made = {
             name: sql
-            for name, sql in connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+            for name, sql in connection.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
+            )
             if name in schema.metadata.tables
         }
     store.close()

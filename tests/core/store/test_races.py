@@ -73,7 +73,10 @@ def test_changes_of_one_order_by_two_at_once_all_count_and_are_numbered_without_
     words = [Word.PROCESSING, Word.INVALID, Word.PARTIAL, Word.SETTLED, Word.EXPIRED, Word.NEW]
     for n in range(6):
         at_once(
-            *(stepping(store, till.says("p1", words[(n + i) % 6], 200 + n * 2 + i)) for i, store in enumerate(stores))
+            *(
+                stepping(store, till.says("p1", words[(n + i) % 6], 200 + n * 2 + i))
+                for i, store in enumerate(stores)
+            )
         )
 
     assert len(till.store.deliveries(key)) == 12
@@ -125,7 +128,7 @@ def test_couriers_at_the_same_moment_share_the_due_orders_without_overlap(till: 
     claimed: list[str] = []
     for _ in range(4):
         for batch in at_once(
-            *(lambda s=store: s.claim(now=100, limit=2, lease=60, owner="me") for store in stores)  # type: ignore[misc]
+            *(lambda s=store: s.claim(now=100, limit=2, lease=60, owner="me") for store in stores)
         ):
             claimed += [one.order_key for one in batch]
 

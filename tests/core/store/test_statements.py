@@ -106,7 +106,9 @@ def test_no_statement_of_the_step_or_the_courier_reads_a_table_through(till: "Ti
     with till.store.database.engine.connect() as connection:
         for statement, parameters in statements:
             row = parameters[0] if isinstance(parameters, list) else parameters
-            plan = [line.detail for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", row)]
+            plan = [
+                line.detail for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", row)
+            ]
             through = [
                 line
                 for line in plan

@@ -16,7 +16,7 @@ from bursar.facts import Facts, Observation, Said, Word
 from bursar.lifecycle import OrderStatus, order_state
 from bursar.money import Money
 from bursar.orders import Act, ActKind, Dossier, Order
-from bursar.refunds import RefundFacts, RefundObservation, RefundStatus, RefundWord, refund_status
+from bursar.refunds import RefundFacts, RefundObservation, RefundStatus, refund_status
 from bursar.work import Arrival, KeptDelivery, Name, NewOrder, OnOrder
 
 if TYPE_CHECKING:
@@ -101,86 +101,6 @@ def test_a_delivery_that_concerns_no_order_is_kept_once(till: "Till") -> None:
     assert [d.body for d in till.store.deliveries("")] == [b"ping"]
 
 
-def test_a_delivery_that_comes_before_its_payment_is_known_is_parked_and_joined_later(till: "Till") -> None:
-    key = till.order()
-
-    (early,) = till.do(till.says("p1", Word.SETTLED, 105))
-    (twice,) = till.do(till.says("p1", Word.SETTLED, 105))
-    assert (early.parked, early.fresh, early.kept) == (True, True, None)
-    assert (twice.parked, twice.fresh) == (True, False)
-    assert [(p.account, p.subject) for p in till.store.parked()] == [("main", "p1")]
-
-    (opened,) = till.do(till.opening(key, "p1"))
-
-    assert opened.kept is not None
-    assert opened.kept.state.status is OrderStatus.PAID
-    assert till.store.parked() == []
-    assert [d.event for d in till.store.deliveries(key)] == ["settled"]
-    assert till.kept(key) == opened.kept
-    assert [(t.number, t.at, t.cause) for t in till.store.history(key)] == [
-        (1, 100, "order opened"),
-        (2, 110, "main: settled"),
-    ]
-
-
-def test_a_delivery_and_the_opening_of_its_payment_may_come_in_one_batch_in_either_order(till: "Till") -> None:
-    one, two = till.order("A-1"), till.order("A-2")
-
-    before, _ = till.do(till.says("p1", Word.SETTLED, 105), till.opening(one, "p1"))
-    _, after = till.do(till.opening(two, "p2"), till.says("p2", Word.SETTLED, 105))
-
-    assert (before.parked, after.parked) == (True, False)
-    assert till.status(one) is till.status(two) is OrderStatus.PAID
-    assert till.store.parked() == []
-    assert len(till.store.deliveries(one)) == len(till.store.deliveries(two)) == 1
-
-
-def test_a_parked_delivery_waits_for_its_own_account_only(till: "Till") -> None:
-    key = till.order()
-    till.do(till.says("p1", Word.SETTLED, 105, account="other"))
-
-    till.do(till.opening(key, "p1", account="main"))
-
-    assert till.status(key) is OrderStatus.AWAITING_PAYMENT
-    assert [p.account for p in till.store.parked()] == ["other"]
-
-
-def test_what_cannot_be_joined_stays_parked_and_does_not_stop_the_payment_from_opening(till: "Till") -> None:
-    key = till.order()
-    till.do(poisonous("p1", 105), till.says("p1", Word.PROCESSING, 106))
-
-    till.do(till.opening(key, "p1"))
-
-    assert till.status(key) is OrderStatus.PROCESSING
-    assert len(till.store.parked()) == 1
-    till.reopen()
-    assert till.status(key) is OrderStatus.PROCESSING
-
-
-def poisonous(payment_id: str, at: int) -> Arrival:
-    """Return a delivery whose observation no rule can be applied to: the word in it is none."""
-    facts = Facts(verdict=Said(at, frozenset({"no word"}), frozenset({"no word"})))  # type: ignore[arg-type]
-    return Arrival("main", f"poison {at}".encode(), {}, at, "poison", "", (Observation(payment_id, facts),))
-
-
-def test_a_refunds_delivery_is_parked_until_the_refund_is_known(till: "Till") -> None:
-    key = paid(till)
-    done = RefundFacts(verdict=Said[RefundWord].once(RefundWord.DONE, 300))
-    delivery = Arrival("main", b"refund", {}, 300, "refunded", "", (RefundObservation("r1", done),))
-    (early,) = till.do(delivery)
-    assert early.parked
-
-    def adopt(dossier: Dossier) -> Dossier:
-        asked = RefundFacts(asked=frozenset({Money.parse("10.50 EUR")}))
-        return refund_adopted(dossier, 1, RefundObservation("r1", asked), at=310)
-
-    till.do(OnOrder(key, adopt, 310, "refund found"))
-
-    assert till.status(key) is OrderStatus.REFUNDED
-    assert till.store.find(Name("refund", "main", "r1")) == key
-    assert till.store.parked() == []
-
-
 def test_a_refund_that_turns_out_to_be_another_one_disappears_from_what_is_kept(till: "Till") -> None:
     key = paid(till)
     price = Money.parse("10.50 EUR")
@@ -243,9 +163,7 @@ def test_a_rule_that_fails_for_one_order_spoils_no_other(till: "Till") -> None:
         return 7
 
     till.wake = wake
-    answers = till.store.step(
-        [till.says("p1", Word.SETTLED, 200), till.says("p2", Word.SETTLED, 200)]
-    )
+    answers = till.store.step([till.says("p1", Word.SETTLED, 200), till.says("p2", Word.SETTLED, 200)])
 
     assert isinstance(answers[0], BadInput)
     assert till.status(key) is OrderStatus.AWAITING_PAYMENT
@@ -284,7 +202,9 @@ def test_transitions_are_numbered_from_one_without_gaps_and_lead_from_one_to_the
 
 def test_a_name_that_is_taken_answers_the_order_that_has_it(till: "Till") -> None:
     key = till.order("A-1")
-    again = attrs.evolve(till.new("A-1"), names=(Name("idempotency", "shop", "k"), Name("reference", "shop", "A-1")))
+    again = attrs.evolve(
+        till.new("A-1"), names=(Name("idempotency", "shop", "k"), Name("reference", "shop", "A-1"))
+    )
 
     (answer,) = till.do(again)
     twins = till.do(till.new("A-2"), till.new("A-2"), till.new("A-2", shop="elsewhere"))
@@ -368,3 +288,9 @@ def test_a_batch_may_be_longer_than_one_lookup(till: "Till") -> None:
     assert [answer.kept.dossier.order.key for answer in again if answer.kept] == [
         new.dossier.order.key for new in many
     ]
+
+
+def poisonous(payment_id: str, at: int) -> Arrival:
+    """Return a delivery whose observation no rule can be applied to: the word in it is none."""
+    facts = Facts(verdict=Said(at, frozenset({"no word"}), frozenset({"no word"})))  # type: ignore[arg-type]
+    return Arrival("main", f"poison {at}".encode(), {}, at, "poison", "", (Observation(payment_id, facts),))

@@ -265,6 +265,9 @@ def test_an_expiry_moved_by_hand_is_told_now_and_its_old_time_is_forgotten() -> 
     shop.drain()
     shop.sandbox.pay(id)
     shop.drain()
+    shop.sandbox.expire(id)
+    # One that waits for confirmations passes its expiry in silence.
+    assert shop.sandbox.wakes_at() == shop.http.get(f"/invoices/{id}").json()["monitoringExpiration"] + 1
     shop.sandbox.end_monitoring(id)
     assert [body["type"] for body in shop.drain()] == ["InvoiceInvalid"]
     assert shop.sandbox.wakes_at() is None

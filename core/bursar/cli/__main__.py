@@ -1,0 +1,3 @@
+from bursar.cli import main
+
+main()
