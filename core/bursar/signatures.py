@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from bursar.errors import BadSignature, ConfigError
+from bursar.errors import BadSignature, ConfigError, PluginBroken
 
 __all__ = ["STANDARD_WEBHOOKS", "Encoding", "Grammar", "KeyForm", "Scheme", "Verified", "sign", "verify"]
 
@@ -58,8 +58,10 @@ class Scheme:
     """Declare how a service signs: HMAC-SHA256 over *template*, written into *header*.
 
     *template* is made of `{id}`, `{timestamp}` and `{body}`. *prefix* is fixed text before a bare signature; *version* the
-    key (`v1`) of the signatures that count in the other grammars; *time_key* the key of the time in pairs. *tolerance* is in
-    seconds, both ways; None where nothing signed says when.
+    key (`v1`) of the signatures that count in the other grammars; *time_key* the key of the time in pairs; *several* says
+    that pairs may carry more than one signature, of which any may fit (a service that signs with the old and the new secret
+    while one rotates). *tolerance* is in seconds, both ways; None where nothing signed says when. A declaration that
+    contradicts itself is its author's fault: `PluginBroken`.
     """
 
     header: str
@@ -73,6 +75,24 @@ class Scheme:
     time_header: str = ""
     tolerance: int | None = None
     key_form: KeyForm = KeyForm.UTF8
+    several: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        timed = self.grammar is Grammar.PAIRS or bool(self.time_header)
+        for wrong, what in (
+            (not self.header, "names no header"),
+            ("".join(_PART.findall(self.template)) != self.template, "has a template of unknown parts"),
+            (self.template.count("{body}") != 1, "does not sign the body exactly once"),
+            ("{timestamp}" in self.template and not timed, "signs a time that stands nowhere"),
+            ("{id}" in self.template and not self.id_header, "signs an id that stands nowhere"),
+            (
+                self.tolerance is not None and "{timestamp}" not in self.template,
+                "bounds a time it does not sign",
+            ),
+            (self.tolerance is not None and self.tolerance < 0, "has a tolerance below nothing"),
+        ):
+            if wrong:
+                raise PluginBroken(f"the signature scheme of header {self.header!r} {what}")
 
 
 STANDARD_WEBHOOKS: Final = Scheme(
@@ -101,7 +121,7 @@ class Verified:
 def sign(scheme: Scheme, body: bytes, secret: bytes, *, now: int = 0, message_id: str = "") -> dict[str, str]:
     """Return the headers that sign *body* at *now* (Unix seconds) by *scheme*."""
     timestamp = str(now)
-    mac = _mac(scheme, body, _key(scheme, secret), timestamp.encode(), message_id.encode())
+    mac = _mac(scheme, body, _key(scheme, secret), timestamp, message_id)
     text = mac.hex() if scheme.encoding is Encoding.HEX else base64.b64encode(mac).decode()
     match scheme.grammar:
         case Grammar.BARE:
@@ -148,7 +168,7 @@ def verify(
     for index, secret in enumerate(secrets):
         if not secret:
             continue
-        mac = _mac(scheme, body, _key(scheme, secret), timestamp.encode(), message_id.encode())
+        mac = _mac(scheme, body, _key(scheme, secret), timestamp, message_id)
         for signature in found.signatures:
             # Every secret and signature is tried, so that the time taken tells nothing.
             if hmac.compare_digest(mac, signature) and match_at is None:
@@ -191,11 +211,7 @@ def _parse(scheme: Scheme, header: str) -> _Found:
         case Grammar.VERSIONED:
             parts = [part.split(",", 1) for part in header.split(" ")]
             texts = [part[1] for part in parts if len(part) == 2 and part[0] == scheme.version]
-            # One malformed signature does not spoil a genuine one beside it.
-            readable = [text for text in texts if _readable(scheme, text)]
-            if not readable:
-                raise BadSignature(f"header {scheme.header} has no readable {scheme.version} signature")
-            return _Found(tuple(_decode(scheme, text) for text in readable))
+            return _Found(_decode_all(scheme, texts))
 
 
 def _parse_pairs(scheme: Scheme, header: str) -> _Found:
@@ -207,11 +223,11 @@ def _parse_pairs(scheme: Scheme, header: str) -> _Found:
             times.append(value)
         elif equals and key == scheme.version:
             texts.append(value)
-    if len(times) != 1 or len(texts) != 1:
+    if len(times) != 1 or not texts or (len(texts) > 1 and not scheme.several):
         raise BadSignature(
             f"header {scheme.header} needs one {scheme.time_key}= and one {scheme.version}=, no more"
         )
-    return _Found((_decode(scheme, texts[0]),), times[0])
+    return _Found(_decode_all(scheme, texts), times[0])
 
 
 def _readable(scheme: Scheme, text: str) -> bool:
@@ -225,21 +241,33 @@ def _decode(scheme: Scheme, text: str) -> bytes:
     return bytes.fromhex(text) if scheme.encoding is Encoding.HEX else base64.b64decode(text)
 
 
+def _decode_all(scheme: Scheme, texts: Sequence[str]) -> tuple[bytes, ...]:
+    """Decode what can be read: one malformed signature does not spoil a genuine one beside it."""
+    readable = [text for text in texts if _readable(scheme, text)]
+    if not readable:
+        raise BadSignature(f"header {scheme.header} has no readable {scheme.version} signature")
+    return tuple(_decode(scheme, text) for text in readable)
+
+
 def _key(scheme: Scheme, secret: bytes) -> bytes:
     if scheme.key_form is KeyForm.UTF8:
         return secret
+    text = secret.removeprefix(b"whsec_").rstrip(b"=")
     try:
-        return base64.b64decode(secret.removeprefix(b"whsec_"), validate=True)
+        # Some services print it without its padding.
+        key = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error:
+        key = b""
+    if not key:
         raise ConfigError(
             "a signing secret is not base64 after 'whsec_'; copy it again from where it was made"
-        ) from None
+        )
+    return key
 
 
-def _mac(scheme: Scheme, body: bytes, key: bytes, timestamp: bytes, message_id: bytes) -> bytes:
+def _mac(scheme: Scheme, body: bytes, key: bytes, timestamp: str, message_id: str) -> bytes:
     mac = hmac.new(key, digestmod=hashlib.sha256)
-    values = {"{id}": message_id, "{timestamp}": timestamp, "{body}": body}
-    for match in _PART.finditer(scheme.template):
-        part = match.group()
-        mac.update(values[part] if part in values else part.encode())
+    values = {"{id}": message_id, "{timestamp}": timestamp}
+    for part in _PART.findall(scheme.template):
+        mac.update(body if part == "{body}" else values.get(part, part).encode())
     return mac.digest()

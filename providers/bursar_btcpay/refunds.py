@@ -223,7 +223,8 @@ def _observation(
         transactions = frozenset(t for doc in docs for t in _transactions(doc))
     except Unreadable as error:
         raise Unavailable(f"BTCPay's payouts of {found.id} cannot be read: {error}") from None
-    paid = sum(p.amount.minor for p in payouts if PayoutStage.PAID in p.stage.now)
+    amounts = [p.amount for p in payouts if PayoutStage.PAID in p.stage.now]
+    paid = sum(amount.minor for amount in amounts if amount is not None)
     word = RefundWord.WITHDRAWN if found.archived else RefundWord.OPEN
     if 0 < found.amount.minor <= paid:
         # Said outright, for a refund valued in coins cannot be compared with the order's currency.

@@ -5,7 +5,9 @@ Lightning is played as a payment that needs no confirmation: the server sends th
 
 import json
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
+
+import httpx
 
 from bursar.lifecycle import OrderStatus as S
 from bursar.lifecycle import Reason as R
@@ -363,8 +365,10 @@ def accepted_late(stage: Stage) -> OrderView:
 
 def _made_there(stage: Stage, amount: str | None) -> tuple[OrderView, str]:
     """Make an invoice in the server's own dashboard, and follow it as a payment of an order."""
-    account = stage.bursar.desk.account().provider
-    asked = account.client.store("POST", "invoices", body={"amount": amount, "currency": "USD"})  # type: ignore[attr-defined]
+    provider: Any = stage.bursar.desk.account().provider
+    asked: httpx.Request = provider.client.store(
+        "POST", "invoices", body={"amount": amount, "currency": "USD"}
+    )
     invoice = str(stage.transport.handle_request(asked).json()["id"])
     order = stage.order()
     return stage.bursar.adopt(order.key, account="main", payment_id=invoice), invoice

@@ -73,7 +73,7 @@ class Stage:
         lose: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.now = float(_START)
-        self.lose = lose
+        self.lose: Callable[[str], bool] = lose
         self.log: list[tuple[Outgoing, int | None]] = []
         self.sandbox: Any = plugins.sandbox(provider)(clock=lambda: self.now, url=_URL, seed=seed)
         given = self.sandbox.account(webhook_url=f"{_URL}/webhooks/main") | dict(settings or {})

@@ -99,11 +99,13 @@ def _value(name: str, kind: str, value: Any) -> Any:
         case "truth", bool():
             return value
         case "texts", dict():
-            return {
-                str(key): _text(f"{name}.{key}", item) for key, item in cast(dict[Any, Any], value).items()
-            }
+            return _texts(name, cast("Mapping[Any, Any]", value))
         case _:
             raise BadInput(f"the field {name!r} must be {_WORDS[kind]}, not {type(value).__name__}")
+
+
+def _texts(name: str, value: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): _text(f"{name}.{key}", item) for key, item in value.items()}
 
 
 def _text(name: str, value: Any) -> str:

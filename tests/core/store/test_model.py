@@ -197,6 +197,6 @@ def bounded(examples: int, steps: int) -> settings:
 
 
 StoreAgainstModel.TestCase.settings = bounded(12, 8)
-StoreAgainstModelForLong.TestCase.settings = bounded(200, 20)
+StoreAgainstModelForLong.TestCase.settings = bounded(100, 20)
 test_the_store_does_what_the_pure_functions_say = StoreAgainstModel.TestCase
 test_the_store_does_so_for_long = pytest.mark.slow(StoreAgainstModelForLong.TestCase)
