@@ -5,8 +5,8 @@ A plugin never sees a failed send. Core alone says what one means: a connection 
 """
 
 from collections.abc import Generator
-from contextlib import aclosing, closing
-from typing import Final, Generic, TypeAlias, TypeVar
+from contextlib import aclosing, closing, suppress
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 import httpx
 import stamina
@@ -32,8 +32,10 @@ MAX_ANSWER: Final = 4 * 1024 * 1024
 MAX_REQUESTS: Final = 50
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=30.0, write=10.0, pool=5.0)
 LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-_NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_tried_again: Final = stamina.retry(on=_NEVER_LEFT, attempts=3, timeout=10.0)
+_NOT_REACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_LEFT: Final = (*_NOT_REACHED, httpx.UnsupportedProtocol)
+_tried_again: Final = stamina.retry(on=_NOT_REACHED, attempts=3, timeout=10.0)
+_FAILED: Final = (httpx.TransportError, httpx.StreamError, httpx.DecodingError)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OF_TRANSFER: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
@@ -58,32 +60,34 @@ def run(flow: Flow[T], client: httpx.Client) -> T:
     Raises `Unavailable` where nothing can have happened, `OutcomeUnknown` where something may have, and whatever the
     flow itself raises. A request that never left is tried again a few times.
     """
-    conversation = _Conversation(flow)
-    while not conversation.over:
-        try:
-            response = _send(client, conversation.request)
-            with closing(response):
-                for piece in response.iter_bytes():
-                    conversation.hear(piece)
-        except (httpx.TransportError, httpx.StreamError, httpx.DecodingError) as error:
-            raise conversation.failed(error) from error
-        conversation.answer(response)
-    return conversation.result
+    with _Conversation(flow) as conversation:
+        conversation.begin()
+        while not conversation.over:
+            try:
+                response = _send(client, conversation.request)
+                with closing(response):
+                    for piece in response.iter_bytes():
+                        conversation.hear(piece)
+            except _FAILED as error:
+                raise conversation.failed(error) from error
+            conversation.answer(response)
+        return conversation.result
 
 
 async def arun(flow: Flow[T], client: httpx.AsyncClient) -> T:
     """Carry *flow* over *client* as `run` does, without blocking."""
-    conversation = _Conversation(flow)
-    while not conversation.over:
-        try:
-            response = await _asend(client, conversation.request)
-            async with aclosing(response):
-                async for piece in response.aiter_bytes():
-                    conversation.hear(piece)
-        except (httpx.TransportError, httpx.StreamError, httpx.DecodingError) as error:
-            raise conversation.failed(error) from error
-        conversation.answer(response)
-    return conversation.result
+    with _Conversation(flow) as conversation:
+        conversation.begin()
+        while not conversation.over:
+            try:
+                response = await _asend(client, conversation.request)
+                async with aclosing(response):
+                    async for piece in response.aiter_bytes():
+                        conversation.hear(piece)
+            except _FAILED as error:
+                raise conversation.failed(error) from error
+            conversation.answer(response)
+        return conversation.result
 
 
 def meaning(request: httpx.Request, error: Exception) -> ProviderError:
@@ -120,6 +124,20 @@ class _Conversation(Generic[T]):
     def __init__(self, flow: Flow[T]) -> None:
         self.flow, self.over, self.body, self.count = flow, False, bytearray(), 0
         self.wrote = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # What a plugin raises while it is closed must not hide what became of its request.
+        with suppress(Exception):
+            self.flow.close()
+
+    def begin(self) -> None:
+        if not isinstance(self.flow, Generator):
+            raise PluginBroken(
+                f"an operation returns a generator of requests, not {type(self.flow).__name__}"
+            )
         self._step(None)
 
     def hear(self, piece: bytes) -> None:
@@ -128,7 +146,6 @@ class _Conversation(Generic[T]):
             raise self.failed(_TooLong(f"more than {MAX_ANSWER} bytes"))
 
     def failed(self, error: Exception) -> ProviderError:
-        self.flow.close()
         meant = meaning(self.request, error)
         if self.wrote and not isinstance(meant, OutcomeUnknown):
             return OutcomeUnknown(f"{meant}; but what was sent before may have taken effect")
@@ -136,7 +153,6 @@ class _Conversation(Generic[T]):
 
     def answer(self, response: httpx.Response) -> None:
         if response.is_redirect:
-            self.flow.close()
             kind = OutcomeUnknown if self.wrote else Declined
             raise kind(
                 f"{self.request.method} {self.request.url.host} answered with a redirect to "
@@ -160,10 +176,8 @@ class _Conversation(Generic[T]):
             return
         self.count += 1
         if not isinstance(request, httpx.Request):
-            self.flow.close()
             raise PluginBroken(f"a flow yields httpx.Request, not {type(request).__name__}")
         if self.count > MAX_REQUESTS:
-            self.flow.close()
             raise PluginBroken(f"a flow asked for more than {MAX_REQUESTS} requests")
         self.request, self.body = request, bytearray()
 

@@ -24,6 +24,7 @@ from bursar.refunds import (
     refund_status,
     refund_under_way,
 )
+from bursar.remembering import remembered
 from bursar.standing import PaymentStatus, Standing, read_standing
 
 __all__ = [
@@ -184,6 +185,7 @@ def _out(refund: Refund) -> Money:
     return refund_paid(refund) + refund_under_way(refund)
 
 
+@remembered
 def order_state(dossier: Dossier) -> OrderState:
     """Return where the order stands, by the facts of its payments, its refunds and the merchant's acts."""
     order, acts = dossier.order, dossier.acts

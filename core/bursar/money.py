@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from decimal import InvalidOperation as DecimalError
-from functools import cache, total_ordering
+from functools import cache
 from typing import Final, Self
 
 import attrs
@@ -86,7 +86,6 @@ def _check_rounding(rounding: str) -> None:
         raise BadInput(f"{rounding!r} is not one of {', '.join(sorted(_ROUNDINGS))}")
 
 
-@total_ordering
 @attrs.frozen(order=False, repr=False)
 class Money:
     """Count *minor* smallest units of *asset*. Amounts of different assets never mix: `CurrencyMismatch`."""
@@ -118,9 +117,9 @@ class Money:
         return cls(int(whole), asset)
 
     @classmethod
-    def zero(cls, asset: Asset) -> Self:
+    def zero(cls, asset: Asset) -> "Money":
         """Return nothing of *asset*."""
-        return cls(0, asset)
+        return _zero(asset)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -162,6 +161,15 @@ class Money:
     def __lt__(self, other: "Money") -> bool:
         return self.minor < self._same(other).minor
 
+    def __le__(self, other: "Money") -> bool:
+        return self.minor <= self._same(other).minor
+
+    def __gt__(self, other: "Money") -> bool:
+        return self.minor > self._same(other).minor
+
+    def __ge__(self, other: "Money") -> bool:
+        return self.minor >= self._same(other).minor
+
     def share(self, part: "Money", whole: "Money", *, rounding: str = ROUND_DOWN) -> "Money":
         """Return the part of this amount that *part* is of *whole*, rounded to the smallest unit."""
         if part._same(whole).minor <= 0:
@@ -193,8 +201,13 @@ class Money:
     def _same(self, other: "Money") -> "Money":
         if type(other) is not Money:
             raise BadInput(f"money is added to and compared with money, not {type(other).__name__}")
-        if other.asset != self.asset:
+        if other.asset is not self.asset and other.asset != self.asset:
             raise CurrencyMismatch(
                 f"{self} and {other} are of different assets: convert one by a stated rate first"
             )
         return other
+
+
+@cache
+def _zero(asset: Asset) -> Money:
+    return Money(0, asset)

@@ -28,6 +28,11 @@ def wanted_refunds(dossier: Dossier) -> tuple[Wanted, ...]:
     Only money that is final is sent back. A refund of the policy that failed or was cancelled is not asked for again:
     it is a person's then.
     """
+    if not any(
+        p.terms.policy.surplus is Surplus.REFUND or p.terms.policy.late is LateMoney.REFUND
+        for p in dossier.payments
+    ):
+        return ()
     found: list[Wanted] = []
     stands = standings(dossier)
     tried = {

@@ -268,6 +268,7 @@ def _key(scheme: Scheme, secret: bytes) -> bytes:
 def _mac(scheme: Scheme, body: bytes, key: bytes, timestamp: str, message_id: str) -> bytes:
     mac = hmac.new(key, digestmod=hashlib.sha256)
     values = {"{id}": message_id, "{timestamp}": timestamp}
-    for part in _PART.findall(scheme.template):
+    for match in _PART.finditer(scheme.template):
+        part = match.group()
         mac.update(body if part == "{body}" else values.get(part, part).encode())
     return mac.digest()

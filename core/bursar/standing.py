@@ -16,6 +16,7 @@ from bursar.facts import Facts, Flag, Said, Stage, Transfer, Word
 from bursar.money import Asset, Money
 from bursar.orders import Payment, Terms
 from bursar.policy import LateMoney, Policy
+from bursar.remembering import remembered
 
 __all__ = ["Doubt", "PaymentStatus", "Standing", "doubts", "read_stage", "read_standing", "read_word"]
 
@@ -205,6 +206,7 @@ def _is_late(limit: int | None, facts: Facts, word: Word | None) -> bool:
     return after or not times or None in times
 
 
+@remembered
 def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
     """Return where *payment* stands; *accept* says that the merchant takes what the policy holds."""
     terms, facts, policy = payment.terms, payment.facts, payment.terms.policy

@@ -35,7 +35,7 @@ def init(
     text = write_config(plugins.provider(provider), account)
     key = config.parent / _API_KEY
     try:
-        with config.open("w", encoding="utf-8") as file:
+        with config.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise Refused(f"{config} is there already; name another file with --config") from None

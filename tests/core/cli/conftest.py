@@ -181,8 +181,9 @@ def site(tmp_path: Path, services: Mapping[str, Service], empty_database: Path) 
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
     """Leave no set-up of the log behind: it is the whole process's."""
+    before = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -47,7 +47,9 @@ def test_only_what_had_no_effect_may_be_tried_again() -> None:
     assert "do not repeat it" in explain(errors.OutcomeUnknown("x"))[1]
 
 
-@given(st.sampled_from(TREE), st.text())
+@given(
+    st.sampled_from(TREE), st.lists(st.sampled_from("\n\r\x1b\x9b\u2028") | st.text(max_size=5)).map("".join)
+)
 def test_an_error_is_always_one_printable_line(kind: type[errors.BursarError], message: str) -> None:
     _, line = explain(kind(message))
 
