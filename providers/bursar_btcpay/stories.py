@@ -613,7 +613,7 @@ STORIES: Final = (
         "an invoice of nothing, made there, is followed",
         nothing_to_pay,
         S.PROCESSING,
-        frozenset(),
+        _flags(),
         (R.MISMATCH,),
     ),
     Story(

@@ -62,7 +62,8 @@ class Watched:
 
     def __call__(self) -> Flow[str]:
         try:
-            yield from self.requests  # type: ignore[misc]
+            for request in self.requests:
+                _ = yield request  # type: ignore[misc]
             return "done"
         finally:
             self.closed = True
