@@ -4,8 +4,10 @@ A plugin never sees a failed send. Core alone says what one means: a connection 
 (`Unavailable`, safe to try again), anything later may have had one (`OutcomeUnknown`), unless the request only reads.
 """
 
+import ssl
 from collections.abc import Generator
 from contextlib import aclosing, closing, suppress
+from functools import cache
 from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 import httpx
@@ -40,17 +42,33 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OF_TRANSFER: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    # Reading the certificates takes a while; they are the same for every client.
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def make_client(transport: httpx.BaseTransport | None = None) -> httpx.Client:
     """Make core's client: time-outs, no redirects, certificates verified, no proxy taken from the environment."""
     return httpx.Client(
-        timeout=TIMEOUT, limits=LIMITS, follow_redirects=False, trust_env=False, transport=transport
+        timeout=TIMEOUT,
+        limits=LIMITS,
+        follow_redirects=False,
+        trust_env=False,
+        transport=transport,
+        verify=_trusted(),
     )
 
 
 def make_async_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """Make core's asynchronous client, set up as `make_client` does."""
     return httpx.AsyncClient(
-        timeout=TIMEOUT, limits=LIMITS, follow_redirects=False, trust_env=False, transport=transport
+        timeout=TIMEOUT,
+        limits=LIMITS,
+        follow_redirects=False,
+        trust_env=False,
+        transport=transport,
+        verify=_trusted(),
     )
 
 

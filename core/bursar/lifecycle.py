@@ -116,7 +116,8 @@ class OrderState:
 
     *received* is all money that is known to have arrived, confirmed or not; *credited* what the order is credited with,
     *surplus* what arrived above it, *shortfall* what is credited although it did not arrive (a tolerance, a mark by
-    hand): received = credited + surplus - shortfall. *refunded* went back, *under_way* may still go back.
+    hand): received = credited + surplus - shortfall. *refunded* went back, *under_way* may still go back. *refunds* says in short how far each has come, so that a change of it is
+    a change of the order.
     """
 
     status: OrderStatus
@@ -128,6 +129,7 @@ class OrderState:
     shortfall: Money
     refunded: Money
     under_way: Money
+    refunds: tuple[str, ...] = ()
 
     @property
     def needs_review(self) -> bool:
@@ -210,6 +212,7 @@ def order_state(dossier: Dossier) -> OrderState:
         shortfall=credited + surplus - received,
         refunded=refunded,
         under_way=under_way,
+        refunds=tuple(f"{r.number} {refund_status(r).value} {len(r.facts.links)}" for r in dossier.refunds),
     )
 
 

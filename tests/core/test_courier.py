@@ -1,88 +1,71 @@
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import httpx
 import pytest
 import stamina
 
-from bursar.adapters import Converged, Standpoint
-from bursar.agenda import wake_at
 from bursar.config import read_config
 from bursar.courier import AsyncCourier
-from bursar.desk import Shop
 from bursar.effects import AsyncDriver
 from bursar.errands import backoff
-from bursar.errors import Busy, Declined, OutcomeUnknown, Unavailable
-from bursar.flows import Flow
+from bursar.errors import Busy
 from bursar.lifecycle import OrderStatus
-from bursar.providers import Finding
 from bursar.refunds import RefundStatus
 from bursar.service import AsyncBursar, Bursar
-from bursar.store import Writer, open_store
 from bursar.testing.stage import Stage
 from bursar.views import OrderView
 from bursar.work import Claimed, Visit
 
+SECRET = "QUJD" * 10
+
 
 class Ledger:
-    """An adapter that remembers what it was told, and fails as often as it is asked to."""
+    """A shop's server that remembers what it was told, and fails as often as it is asked to."""
 
-    name: ClassVar[str] = "ledger"
-    title: ClassVar[str] = "A ledger"
-    Settings: ClassVar[type[Any]] = dict
-
-    def __init__(self, settings: Any = None) -> None:
+    def __init__(self) -> None:
         self.told: list[tuple[str, int, OrderStatus]] = []
-        self.failures: list[Exception] = []
+        self.failures: list[httpx.Response | Exception] = []
+        self.meanwhile: Callable[[], object] = lambda: None
 
-    def converge(self, standpoint: Standpoint, *, now: int) -> Flow[Converged]:
-        yield from ()
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.meanwhile()
         if self.failures:
-            raise self.failures.pop(0)
-        self.told.append((standpoint.order.reference, standpoint.number, standpoint.state.status))
-        return Converged(wrote=("status",))
-
-    def check(self, *, now: int) -> Flow[Sequence[Finding]]:
-        yield from ()
-        return []
+            failure = self.failures.pop(0)
+            if isinstance(failure, Exception):
+                raise failure
+            return failure
+        message = json.loads(request.read())
+        order = message["order"]
+        self.told.append((order["reference"], message["number"], OrderStatus(order["status"])))
+        return httpx.Response(204)
 
 
 class Play(Stage):
     """A stage whose orders are of a shop that is told."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
-        super().__init__("btcpay", folder, more="[shops.shop]\n", around=self._around, **options)
         self.ledger = Ledger()
         self.fault: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
-        self.asked: list[str] = []
-        self.bursar.close()
-        self.bursar = self.another()
+        shop = f'[shops.shop]\nadapter = "http"\nurl = "https://shop.example/"\nsecret = "literal:{SECRET}"\n'
+        super().__init__("btcpay", folder, more=shop, around=self._around, **options)
 
     def _around(self, inner: httpx.BaseTransport) -> httpx.BaseTransport:
         def answer(request: httpx.Request) -> httpx.Response:
-            self.asked.append(f"{request.method} {request.url.path}")
+            if request.url.host == "shop.example":
+                return self.ledger.answer(request)
             return self.fault(request) or inner.handle_request(request)
 
         return httpx.MockTransport(answer)
 
     def another(self) -> Bursar:
         """Start one more Bursar on the same database, as another process would."""
-        one = Bursar(self.config, clock=lambda: self.now, transport=self.transport)
-        one.desk.store.close()
-        desk = attrs.evolve(one.desk, shops={"shop": Shop("shop", self.ledger)})
-        habits = desk.habits
-        store = open_store(
-            self.config.server.database, wake=lambda d: wake_at(d, habits), tell=lambda _: True
-        )
-        one.writer.close()
-        one.desk = attrs.evolve(desk, store=store)
-        one.writer = one.driver.writer = Writer(store)
-        one.courier.desk = one.desk
-        return one
+        return Bursar(self.config, clock=lambda: self.now, transport=self.transport)
 
     def paid(self) -> OrderView:
         order = self.order()
@@ -121,7 +104,9 @@ def test_many_changes_are_told_as_one(play: Play) -> None:
     "failure",
     [Unavailable("down"), OutcomeUnknown("lost"), Declined("no"), LookupError("the adapter's fault")],
 )
-def test_a_shop_that_cannot_be_told_is_told_later_with_growing_pauses(play: Play, failure: Exception) -> None:
+def test_a_shop_that_cannot_be_told_is_told_later_with_growing_pauses(
+    play: Play, failure: httpx.Response | Exception
+) -> None:
     play.ledger.failures = [failure] * 4
     order = play.order()
 
@@ -153,7 +138,7 @@ def test_the_shops_trouble_is_shown_without_what_a_plugins_error_may_hold(play: 
 
 
 def test_a_shop_that_names_a_time_is_told_then(play: Play) -> None:
-    play.ledger.failures = [Unavailable("down", retry_after=500)]
+    play.ledger.failures = [httpx.Response(503, headers={"Retry-After": "500"})]
     play.order()
     play.bursar.run_due()
     play.now += 499
@@ -219,14 +204,9 @@ def test_two_couriers_never_visit_one_order_at_the_same_time(play: Play) -> None
     other = play.another()
     order = play.order()
     inside: list[int] = []
+    # While one courier tells the shop, the other looks for work.
+    play.ledger.meanwhile = lambda: inside.append(other.run_due())
 
-    def converge(standpoint: Standpoint, *, now: int) -> Flow[Converged]:
-        yield from ()
-        # While one courier tells the shop, the other looks for work.
-        inside.append(other.run_due())
-        return Converged()
-
-    play.ledger.converge = converge  # type: ignore[method-assign]
     assert play.bursar.run_due() == 1
     other.close()
 
@@ -339,7 +319,7 @@ def test_a_visit_that_cannot_be_given_back_does_not_spoil_the_others(play: Play)
 def test_a_nudge_wakes_the_courier_at_once(tmp_path: Path) -> None:
     config = read_config(
         f'[bursar]\ndatabase = "sqlite:///{(tmp_path / "b.db").as_posix()}"\n[shops.shop]\nadapter = "http"\n'
-        f'url = "https://shop.example/"\nsecret = "literal:{"QUJD" * 10}"\n',
+        f'url = "https://shop.example/"\nsecret = "literal:{SECRET}"\n',
         env={},
     )
     told = asyncio.Event()

@@ -83,6 +83,7 @@ def lookup_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bursar.agenda._SENDING_FOR", 10**9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistake", "title", "name"),
     [

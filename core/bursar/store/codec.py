@@ -199,6 +199,8 @@ def write_state(state: OrderState) -> str:
     document: dict[str, Any] = {"status": state.status._value_, "credited": _write_money(credited)}
     if state.flags:
         document["flags"] = state.flags
+    if state.refunds:
+        document["refunds"] = state.refunds
     if state.reviews:
         document["reviews"] = _converter.unstructure(state.reviews)
     for name in _AMOUNTS:
