@@ -102,7 +102,12 @@ def test_many_changes_are_told_as_one(play: Play) -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [Unavailable("down"), OutcomeUnknown("lost"), Declined("no"), LookupError("the adapter's fault")],
+    [
+        httpx.Response(503),
+        httpx.ReadTimeout("lost"),
+        httpx.Response(302, headers={"Location": "https://elsewhere.example/"}),
+        LookupError("the adapter's fault"),
+    ],
 )
 def test_a_shop_that_cannot_be_told_is_told_later_with_growing_pauses(
     play: Play, failure: httpx.Response | Exception
