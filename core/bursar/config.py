@@ -185,8 +185,7 @@ def read_config(
 
 def _account(reader: Reader, name: str, table: Table) -> AccountConfig:
     section = ("accounts", name)
-    installed = f"installed: {', '.join(plugins.names(plugins.PROVIDERS))}"
-    plugin = reader.text(table, "provider", section, installed)
+    plugin = reader.text(table, "provider", section, lambda: _installed(plugins.PROVIDERS))
     cls = _loaded(reader, section, "provider", lambda: plugins.provider(plugin))
     own = {key: value for key, value in table.items() if key not in ("provider", "policy")}
     policy = reader.pairs(table, "policy", section)
@@ -207,9 +206,7 @@ def _shop(reader: Reader, name: str, table: Table) -> ShopConfig:
                 next(iter(table)), section, "is set, but no adapter is: set adapter, or take it out"
             )
         return ShopConfig(name)
-    plugin = reader.text(
-        table, "adapter", section, f"installed: {', '.join(plugins.names(plugins.ADAPTERS))}"
-    )
+    plugin = reader.text(table, "adapter", section, lambda: _installed(plugins.ADAPTERS))
     cls = _loaded(reader, section, "adapter", lambda: plugins.adapter(plugin))
     own = {key: value for key, value in table.items() if key != "adapter"}
     return ShopConfig(
@@ -219,10 +216,15 @@ def _shop(reader: Reader, name: str, table: Table) -> ShopConfig:
 
 def _rates(reader: Reader, table: Table) -> RatesConfig:
     section = ("rates",)
-    source = reader.text(table, "source", section, "use fixed, or the name of a provider that has rates")
+    cure = "use fixed, or the name of a provider that has rates"
+    source = reader.text(table, "source", section, lambda: cure)
     cls = _loaded(reader, section, "source", lambda: plugins.rate_source(source))
     own = {key: value for key, value in table.items() if key != "source"}
     return RatesConfig(source, reader.settings(cls.Settings, section, own, prefix=reader.prefix(section)))
+
+
+def _installed(group: str) -> str:
+    return f"installed: {', '.join(plugins.names(group))}"
 
 
 def _loaded(reader: Reader, section: tuple[str, ...], key: str, load: Callable[[], T]) -> T:

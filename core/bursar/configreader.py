@@ -1,13 +1,11 @@
 """Read the tables of a configuration into settings classes, and name file, line, key and cure when one is wrong."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import attrs
-from typed_settings import load_settings
-from typed_settings.loaders import DictLoader
 
 from bursar.errors import BursarError, ConfigError
 from bursar.secrets import Secret
@@ -68,13 +66,13 @@ class Reader:
                 )
         return cast(Mapping[str, Table], tables_by_name)
 
-    def text(self, table: Table, key: str, section: Section, cure: str) -> str:
+    def text(self, table: Table, key: str, section: Section, cure: Callable[[], str]) -> str:
         """Return a text that must be there, in the file or in the environment."""
         value = self.given(table, key, section)
         if not value:
-            raise self.wrong(key, section, f"is missing; {cure}")
+            raise self.wrong(key, section, f"is missing; {cure()}")
         if not isinstance(value, str):
-            raise self.wrong(key, section, f"must be text in quotes; {cure}")
+            raise self.wrong(key, section, f"must be text in quotes; {cure()}")
         return value
 
     def given(self, table: Table, key: str, section: Section) -> object:
@@ -116,11 +114,9 @@ class Reader:
             for name, value in from_env.items()
         }
         try:
-            cls(**{**in_file, **in_env})
+            return cls(**{**in_file, **in_env})
         except BursarError as error:
             raise self._refused(str(error), section, fields, in_env, prefix) from None
-        loaders = [DictLoader(in_file), DictLoader(in_env)]
-        return cast(T, load_settings(cast(Any, cls), loaders, converter=cast(Any, CONVERTER)))
 
     def _refused(
         self,
