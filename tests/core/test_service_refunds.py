@@ -9,12 +9,14 @@ import attrs
 import httpx
 import pytest
 
+from bursar.effects import Driver
 from bursar.errors import BadInput, Declined, Refused
 from bursar.lifecycle import OrderStatus, Reason
 from bursar.money import Money
 from bursar.refunds import RefundOrigin, RefundStatus
 from bursar.secrets import Secret
 from bursar.service import Bursar
+from bursar.testing.faults.edges import EDGES, BreakingDriver, Trap
 from bursar.testing.stage import Stage
 from bursar.views import OrderView
 from bursar_btcpay.sandbox.permissions import MERCHANT
@@ -252,6 +254,27 @@ def test_syncing_looks_up_a_refund_of_unknown_outcome_and_one_that_was_paid_out(
     assert found.refunds[0].status is RefundStatus.WAITING_FOR_BUYER
     at.pay_out(found.refunds[0].kept.refund_id)
     assert at.bursar.sync(order.key).status is OrderStatus.REFUNDED
+
+
+@pytest.mark.parametrize("nth", [2, 3])
+@pytest.mark.parametrize("edge", ["database busy", "kept, database's answer lost"])
+def test_once_a_refund_is_kept_no_error_invites_the_clerk_to_ask_for_it_again(
+    shop: Make, edge: str, nth: int
+) -> None:
+    at = shop()
+    order = at.paid()
+    driver = BreakingDriver(at.bursar.writer, at.bursar.client)
+    driver.trap = Trap(next(one for one in EDGES if one.name == edge), nth=nth, armed=True)
+    at.bursar.driver = driver
+
+    refund = at.bursar.refund(order.key, amount="5.00", who="anna")
+    at.bursar.driver = Driver(at.bursar.writer, at.bursar.client)
+    at.wait(600)
+
+    assert driver.trap.hits == 1
+    assert [r.number for r in at.look(order).refunds] == [refund.number]
+    assert at.look(order).refunds[0].status is RefundStatus.WAITING_FOR_BUYER
+    assert len(at.made) == 1
 
 
 def test_a_refund_that_could_not_be_sent_is_sent_by_the_courier(shop: Make) -> None:
