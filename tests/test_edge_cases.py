@@ -11,10 +11,18 @@ from bursar_btcpay.recordings import outcomes
 PROVIDERS = ("btcpay", "coinpay")
 RECORDINGS = Path(__file__).parent / "providers" / "bursar_btcpay" / "recordings"
 PAGE = Path(__file__).parents[1] / "docs" / "edge-cases.md"
+# A day of polls takes a while to play.
+LONG = {"btcpay-16", "btcpay-16a"}
 STORIES = [
-    pytest.param(provider, story, id=f"{provider}-{story.number}")
+    pytest.param(provider, story, id=name, marks=[pytest.mark.slow] if name in LONG else [])
     for provider in PROVIDERS
     for story in stories_of(provider)
+    for name in [f"{provider}-{story.number}"]
+]
+QUICK = {"late_partial", "marked_by_hand", "top_up"}
+LIVES = [
+    pytest.param(file.stem, marks=[] if file.stem in QUICK else [pytest.mark.slow])
+    for file in sorted(RECORDINGS.glob("*.json"))
 ]
 
 
@@ -37,7 +45,7 @@ def test_the_same_story_ends_the_same_at_every_playing(tmp_path: Path) -> None:
     assert endings[0] == endings[1]
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in RECORDINGS.glob("*.json")))
+@pytest.mark.parametrize("name", LIVES)
 def test_a_recording_of_the_real_server_ends_as_its_last_answer_means(name: str) -> None:
     text = (RECORDINGS / f"{name}.json").read_text(encoding="utf-8")
     recording = read_recording(json.loads(text, parse_float=str))
