@@ -157,7 +157,13 @@ def _sums(agreed: Terms, facts: Facts, word: Word | None, limit: int | None) -> 
     news = any(t.stage.at >= told_at and not t.listed for t in live)
     if word in (Word.NEW, Word.EXPIRED):
         # What was only seen before the provider spoke is in its word: nothing that counts.
-        live = [t for t in live if t.stage.at >= (told_at if _confirmed(t) else max(since, told_at))]
+        covered = told >= _value(terms, filter(_confirmed, live))
+        live = [
+            t
+            for t in live
+            if t.stage.at >= (told_at if _confirmed(t) else max(since, told_at))
+            or (_confirmed(t) and covered)
+        ]
         known = max(told if fresh else nothing, _value(terms, live))
     elif word in _ENOUGH and not (word is Word.SETTLED and Flag.BY_HAND in facts.flags):
         # Confirmed transfers that no total accounts for tell a surplus; seen ones may replace one another.
@@ -217,8 +223,9 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
     lapsed = bool(facts.flags & {Flag.LAPSED, Flag.GONE}) or payment.abandoned
     if lapsed and word in (Word.NEW, Word.PARTIAL):
         word = Word.EXPIRED if word is Word.NEW else Word.UNDERPAID
-    arrived = sums.confirmed if word is Word.UNDERPAID else sums.known
-    if word in (Word.EXPIRED, Word.UNDERPAID) and arrived and arrived >= terms.worth:
+    said_enough = word in _ENOUGH
+    arrived = sums.known if word in (Word.NEW, Word.EXPIRED) else sums.confirmed
+    if _was_closed(facts, word) and arrived and arrived >= terms.worth:
         # It was too little when the window closed, and is enough now.
         word = Word.LATE
     late = _is_late(limit, facts, word)
@@ -235,7 +242,9 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
             agreed = (accept or policy.accept_marked_by_hand) if by_hand else fit_in_time
             status = PaymentStatus.SETTLED if agreed and trusted else PaymentStatus.HELD
         case Word.LATE:
-            status = PaymentStatus.SETTLED if final or seen_enough else PaymentStatus.PROCESSING
+            # Added up by ourselves, what was only seen is not enough: transfers may replace one another.
+            enough = final or (seen_enough and said_enough)
+            status = PaymentStatus.SETTLED if enough else PaymentStatus.PROCESSING
             if not (fit_in_time and trusted):
                 status = PaymentStatus.HELD
         case Word.PROCESSING:
@@ -277,6 +286,14 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
         mismatch=mismatch,
         confirmed=sums.known if word is Word.SETTLED else sums.confirmed,
         final=final,
+    )
+
+
+def _was_closed(facts: Facts, word: Word | None) -> bool:
+    """Tell whether the window had closed on too little, by the word that holds or by one before it."""
+    ever: frozenset[Word] = facts.verdict.ever if facts.verdict else frozenset()
+    return word in (Word.EXPIRED, Word.UNDERPAID) or (
+        word in (Word.NEW, Word.PARTIAL) and bool(ever & _CLOSED)
     )
 
 

@@ -421,6 +421,39 @@ def test_syncing_looks_for_a_payment_of_unknown_outcome_without_waiting_for_the_
     assert [p.payment_id for p in found.payments] == list(at.sandboxes["btc"].payments())
 
 
+def test_a_provider_that_refuses_to_be_asked_does_not_make_an_unknown_payment_a_refused_one(
+    street: Make,
+) -> None:
+    at = street()
+    order, state = at.order(), {"key": "good"}
+
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if state["key"] == "good":
+            at.bridges[request.url.host].handle_request(request)
+            state["key"] = "revoked"
+            raise httpx.ReadTimeout("no answer", request=request)
+        return httpx.Response(401) if state["key"] == "revoked" else None
+
+    at.fault = answer
+    with pytest.raises(OutcomeUnknown):
+        at.bursar.start_payment(order.key)
+    for _ in range(40):
+        at.after(60)
+    assert at.reasons(order) == []
+    with pytest.raises(Busy):
+        at.bursar.start_payment(order.key)
+    for _ in range(100):
+        at.after(60)
+    assert at.reasons(order) == [Reason.OUTCOME_UNKNOWN]
+    assert "401" in at.look(order).document(merchant=True)["payments"][0]["problem"]
+    state["key"] = "renewed"
+
+    found = at.bursar.sync(order.key)
+
+    assert [p.payment_id for p in found.payments] == list(at.sandboxes["btc"].payments())
+    assert found.reviews == ()
+
+
 def test_a_provider_that_cannot_be_reached_leaves_nothing_open(street: Make) -> None:
     at = street()
     order, state = at.order(), {"down": True}

@@ -235,6 +235,34 @@ def test_a_refund_of_unknown_outcome_is_looked_up_and_never_made_twice(shop: Mak
     assert len(at.made) == 1
 
 
+def test_a_provider_that_refuses_to_be_asked_about_a_refund_leaves_it_to_a_person_after_an_hour(
+    shop: Make,
+) -> None:
+    at = shop()
+    order = at.paid()
+
+    def lose(request: httpx.Request) -> httpx.Response | None:
+        if is_refund(request):
+            assert isinstance(at.transport, Wire)
+            at.transport.inner.handle_request(request)
+            raise httpx.ReadTimeout("no answer", request=request)
+        return None
+
+    at.fault(lose)
+    at.lose = lambda event: True
+    at.bursar.refund(order.key, who="anna")
+    at.fault(lambda request: httpx.Response(401))
+    at.wait(3_000)
+    assert at.look(order).reviews == ()
+    at.wait(4_500)
+    assert [r.reason for r in at.look(order).reviews] == [Reason.OUTCOME_UNKNOWN]
+    at.fault(lambda request: None)
+
+    assert at.bursar.sync(order.key).refunds[0].status is RefundStatus.WAITING_FOR_BUYER
+    assert at.look(order).reviews == ()
+    assert len(at.made) == 1
+
+
 def test_syncing_looks_up_a_refund_of_unknown_outcome_and_one_that_was_paid_out(shop: Make) -> None:
     at = shop()
     order = at.paid()

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bursar.errors import BadInput, Declined, NotFound, OutcomeUnknown, Unavailable
+from bursar.errors import BadInput, NotFound, ProviderError
 from bursar.service import AsyncBursar
 from bursar.views import OrderView, history_document
 from bursar.web.problems import problem_of
@@ -101,14 +101,16 @@ class _Api:
         asked = await self.fields(request, _ORDER)
         pay, account, method = asked.pop("pay"), asked.pop("account"), asked.pop("method")
         idempotency_key = request.headers.get("idempotency-key", "")
+        if account:
+            self.bursar.desk.account(account)
         before = await self._there(asked["reference"], asked["shop"])
         order = await self.bursar.open_order(**asked, idempotency_key=idempotency_key)
         problem = None
         if pay and not (before and order.payment):
             try:
                 await self.bursar.start_payment(order.key, account=account, method=method)
-            except (Declined, Unavailable, OutcomeUnknown) as error:
-                # The order is kept; the buyer's page can start its payment again.
+            except (BadInput, ProviderError) as error:
+                # The order is kept; on its page the buyer can choose how to pay, or start again.
                 problem = {
                     "kind": problem_of(error).kind,
                     "message": str(error),

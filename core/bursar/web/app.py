@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from bursar.errors import BursarError
 from bursar.service import AsyncBursar
 from bursar.web import api
+from bursar.web.apologies import apologize, wants_page
 from bursar.web.buyer import Buyer
 from bursar.web.openapi import document
 from bursar.web.problems import tell
@@ -42,20 +44,22 @@ def create_app(bursar: AsyncBursar, *, run_courier: bool = True) -> _App:
     """
     watcher = Watcher(bursar)
     buyer = Buyer(bursar, watcher)
+    couriers: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         watching = asyncio.create_task(watcher.run())
-        working = asyncio.create_task(bursar.courier.run()) if run_courier else None
+        if run_courier:
+            couriers.append(asyncio.create_task(bursar.courier.run()))
         try:
             yield
         finally:
             watching.cancel()
             await watcher.stop()
             await buyer.close()
-            if working is not None:
+            if couriers:
                 bursar.courier.stop()
-                await working
+                await asyncio.gather(*couriers, return_exceptions=True)
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
             await bursar.close()
@@ -64,9 +68,15 @@ def create_app(bursar: AsyncBursar, *, run_courier: bool = True) -> _App:
         try:
             due = await asyncio.to_thread(bursar.desk.store.next_due)
         except Exception as error:  # noqa: BLE001 - whatever it is, this server is not well
-            return JSONResponse({"healthy": False, "problem": type(error).__name__}, 503)
+            return _health(healthy=False, problem=f"the database does not answer: {type(error).__name__}")
         late = 0 if due is None else max(0, bursar.desk.now - due)
-        return JSONResponse({"healthy": True, "late_by": late}, headers={"Cache-Control": "no-store"})
+        if not run_courier:
+            return _health(healthy=True, courier="elsewhere", late_by=late)
+        if any(not courier.done() for courier in couriers):
+            return _health(healthy=True, courier="running", late_by=late)
+        return _health(
+            healthy=False, courier="stopped", late_by=late, problem="the courier does not run; start again"
+        )
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(document(bursar.config.server.public_url))
@@ -95,11 +105,20 @@ def create_app(bursar: AsyncBursar, *, run_courier: bool = True) -> _App:
     return _App(WebhookApp(bursar), pages)
 
 
+def _health(*, healthy: bool, **more: Any) -> Response:
+    status = 200 if healthy else 503
+    return JSONResponse({"healthy": healthy, **more}, status, headers={"Cache-Control": "no-store"})
+
+
 async def _not_found(request: Request, _: Exception) -> Response:
+    if wants_page(request):
+        return apologize(request, 404)
     message = f"nothing is at {request.url.path[:200]}; the API is described at /openapi.json"
     return JSONResponse({"error": {"kind": "not_found", "message": message, "retry": False}}, 404)
 
 
 async def _wrong_method(request: Request, _: Exception) -> Response:
+    if wants_page(request):
+        return apologize(request, 405)
     message = f"{request.method} is not served at {request.url.path[:200]}"
     return JSONResponse({"error": {"kind": "wrong_method", "message": message, "retry": False}}, 405)

@@ -1,11 +1,13 @@
 """The buyer's faces of an order: the checkout page, its status as JSON, its changes as a stream, and starting a payment."""
 
 import asyncio
+import contextlib
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import structlog
 from starlette.requests import Request
@@ -20,10 +22,10 @@ from bursar.service import AsyncBursar
 from bursar.standing import PaymentStatus
 from bursar.views import OrderView
 from bursar.web.amounts import choose_locale
-from bursar.web.pages import State, page_of
+from bursar.web.pages import State, is_final, page_of
 from bursar.web.problems import problem_of
 from bursar.web.reading import TooLarge, read_body
-from bursar.web.templates import asset_url, render
+from bursar.web.templates import asset_url, page_headers, render
 from bursar.web.watching import Watcher, version_of
 
 __all__ = ["Buyer"]
@@ -52,6 +54,8 @@ class Buyer:
             Route("/pay/{ticket}/status", self.status, methods=["GET"]),
             Route("/pay/{ticket}/events", self.events, methods=["GET"]),
             Route("/pay/{ticket}/start", self.start, methods=["POST"]),
+            # Where a browser that shows the answer to a refused start is told to load its page again.
+            Route("/pay/{ticket}/start", self.back, methods=["GET"]),
         ]
 
     async def close(self) -> None:
@@ -73,18 +77,20 @@ class Buyer:
         return JSONResponse(document, headers={"Cache-Control": "no-store"})
 
     async def events(self, request: Request) -> Response:
-        """Stream a line at every change (server-sent events)."""
+        """Stream a line at every change (server-sent events), until there is nothing more to wait for."""
         order = await self._order(request)
+        if is_final(order, now=self.bursar.desk.now):
+            # 204 is the one answer after which a browser does not connect again.
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
         version = version_of(order)
 
         async def stream() -> AsyncIterator[str]:
-            yield f"retry: 3000\nevent: order\nid: {version}\ndata: {version}\n\n"
-            async for change in self.watcher.changes(order.key, version):
-                yield (
-                    ": still here\n\n"
-                    if change is None
-                    else f"event: order\nid: {change}\ndata: {change}\n\n"
-                )
+            yield f"retry: 3000\n{_event(version)}"
+            async with contextlib.aclosing(self.watcher.changes(order.key, version)) as changes:
+                async for change in changes:
+                    yield ": still here\n\n" if change is None else _event(change)
+                    if change is not None and await self._is_over(order.key):
+                        return
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
@@ -104,6 +110,13 @@ class Buyer:
             notice = "This cannot be paid in that way at the moment. Please choose another, or ask the shop."
             return await self._show(request, order, notice=notice, status=problem_of(error).status)
         return RedirectResponse(f"/pay/{request.path_params['ticket']}", 303)
+
+    async def back(self, request: Request) -> Response:
+        """Go to the page."""
+        return RedirectResponse(f"/pay/{request.path_params['ticket']}", 303)
+
+    async def _is_over(self, key: str) -> bool:
+        return is_final(await self.bursar.order(key), now=self.bursar.desk.now)
 
     async def _choice(self, request: Request) -> tuple[str, str]:
         try:
@@ -146,7 +159,7 @@ class Buyer:
             css=asset_url("checkout.css"),
             js=asset_url("checkout.js"),
         )
-        return HTMLResponse(html, status, headers=_headers(page.script, nonce))
+        return HTMLResponse(html, status, headers=page_headers(page.script, nonce))
 
     async def _ways(self, order: OrderView) -> list[tuple[str, str]]:
         """Return the ways in which a payment can be started, as (value of the form, label)."""
@@ -154,6 +167,7 @@ class Buyer:
         first = config.default_account() if config.server.account or len(config.accounts) == 1 else ""
         names = sorted(self.bursar.desk.accounts, key=lambda name: (name != first, name))
         found: list[tuple[str, str]] = []
+        titles = Counter(account.provider.title for account in self.bursar.desk.accounts.values())
         for name in names:
             provider = self.bursar.desk.accounts[name].provider
             methods: tuple[str, ...] = ()
@@ -162,9 +176,10 @@ class Buyer:
             bills = provider.capabilities.bills
             if bills is not None and order.amount.asset.code not in bills and self.bursar.desk.rates is None:
                 continue
-            found += [(f"{name} {m}", f"{provider.title}: {m.replace('_', ' on ')}") for m in methods]
+            title = provider.title if titles[provider.title] == 1 else f"{provider.title} ({name})"
+            found += [(f"{name} {m}", f"{title}: {m.replace('_', ' on ')}") for m in methods]
             if not methods:
-                found.append((name, provider.title))
+                found.append((name, title))
         return found
 
     async def _methods(self, name: str, provider: ListsMethods) -> tuple[str, ...]:
@@ -200,25 +215,15 @@ class Buyer:
             await self.bursar.sync(key)
         except BursarError as error:
             _log.info("provider not asked for a waiting buyer", order=key, error=str(error))
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task; the courier asks again in its time
+            _log.error("provider not asked for a waiting buyer", order=key, error=repr(error))
         if len(self.asked_at) > 10_000:
             self.asked_at.clear()
 
 
+def _event(version: str) -> str:
+    return f"event: order\nid: {version}\ndata: {version}\n\n"
+
+
 def _carried(flow: Flow[Any]) -> Operation[Any]:
     return (yield Carry(flow))
-
-
-def _headers(script: str, nonce: str) -> dict[str, str]:
-    parts = urlsplit(script)
-    origin = f" {parts.scheme}://{parts.netloc}" if script else ""
-    frames = origin or " 'none'"
-    policy = (
-        "default-src 'none'; img-src 'self' data:; style-src 'self'; connect-src 'self'; base-uri 'none'; "
-        f"form-action 'self'; frame-ancestors 'none'; script-src 'self' 'nonce-{nonce}'{origin}; frame-src{frames}"
-    )
-    return {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "same-origin",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }

@@ -95,6 +95,7 @@ _REVIEW: Final = _object(
         "key": _TEXT,
         "reason": _words(*(reason.value for reason in Reason)),
         "payment": _or_null(_NUMBER),
+        "refund": _or_null(_NUMBER),
         "amount": _or_null(_ref("Money")),
         "remedies": _list(_TEXT),
     }

@@ -15,7 +15,7 @@ from bursar.standing import PaymentStatus
 from bursar.views import OrderView, PaymentView
 from bursar.web.amounts import show, trimmed
 
-__all__ = ["Claim", "Page", "State", "Way", "page_of"]
+__all__ = ["Claim", "Page", "State", "Way", "is_final", "page_of"]
 
 
 class State(Enum):
@@ -79,6 +79,10 @@ TEXTS: Final[dict[State, tuple[str, str]]] = {
 _CAN_START: Final = frozenset({State.START, State.UNDERPAID, State.EXPIRED, State.FAILED})
 _PAYABLE: Final = frozenset({State.WAITING, State.PARTIAL})
 _FINAL: Final = frozenset({State.PAID, State.CANCELLED, State.REFUNDED})
+_OVER: Final = frozenset({RefundStatus.COMPLETED, RefundStatus.FAILED, RefundStatus.CANCELLED})
+_ELSEWHERE: Final = (
+    "Pay on the payment service's page. This page changes by itself once your payment is seen."
+)
 _TONES: Final = {
     State.PAID: "good",
     State.REFUNDED: "good",
@@ -136,6 +140,8 @@ class Page:
     payment_id: str = ""
     received: str = ""
     missing: str = ""
+    surplus: str = ""
+    time_left: str = ""
 
 
 def page_of(order: OrderView, *, now: int, locale: str) -> Page:
@@ -146,6 +152,9 @@ def page_of(order: OrderView, *, now: int, locale: str) -> Page:
     payable = state in _PAYABLE and payment is not None
     missing = _missing(order)
     kept = order.kept.dossier.order
+    ways = _ways(payment, missing, locale) if payable and payment else ()
+    if state is State.WAITING and not ways:
+        text = _ELSEWHERE
     return Page(
         state=state,
         title=title,
@@ -154,11 +163,11 @@ def page_of(order: OrderView, *, now: int, locale: str) -> Page:
         reference=order.reference,
         description=kept.description,
         tone=_TONES.get(state, "plain"),
-        final=state in _FINAL,
+        final=is_final(order, now=now),
         can_start=state in _CAN_START,
         start_label=_start_label(state, missing, locale),
         return_url=kept.return_url,
-        ways=_ways(payment, missing, locale) if payable and payment else (),
+        ways=ways,
         claims=tuple(_claims(order, locale)),
         expires_at=payment.expires_at if payable and payment else None,
         hosted=payment.checkout.url if payable and payment else "",
@@ -166,7 +175,23 @@ def page_of(order: OrderView, *, now: int, locale: str) -> Page:
         payment_id=(payment.payment_id or "") if payable and payment else "",
         received=show(order.received, locale) if order.received and state not in _FINAL else "",
         missing=show(missing, locale) if missing and state in (State.PARTIAL, State.UNDERPAID) else "",
+        surplus=show(order.surplus, locale) if order.surplus and state is State.PAID else "",
+        time_left=_time_left(payment, now) if payable and payment else "",
     )
+
+
+def is_final(order: OrderView, *, now: int) -> bool:
+    """Tell whether the page of *order* has nothing more to wait for: neither money that comes nor money that goes back."""
+    state = _state(order, order.payment, now)
+    return state in _FINAL and all(refund.status in _OVER for refund in order.refunds)
+
+
+def _time_left(payment: PaymentView, now: int) -> str:
+    if payment.expires_at is None:
+        return ""
+    minutes, seconds = divmod(max(0, payment.expires_at - now), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
 
 
 def _state(order: OrderView, payment: PaymentView | None, now: int) -> State:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bursar import errors
+from bursar.web.apologies import apologize, wants_page
 
 __all__ = ["PROBLEMS", "Problem", "problem_of", "tell"]
 
@@ -45,8 +46,11 @@ def problem_of(error: errors.BursarError) -> Problem:
     return next(problem for kind, problem in PROBLEMS if isinstance(error, kind))
 
 
-def tell(_: Request, error: Exception) -> Response:
-    """Answer with *error*: its kind, its message, whether to try again. What is our own fault is told in the log only."""
+def tell(request: Request, error: Exception) -> Response:
+    """Answer with *error*: its kind, its message, whether to try again. What is our own fault is told in the log only.
+
+    A buyer's browser gets a page instead.
+    """
     if not isinstance(error, errors.BursarError):
         _log.error("request failed", error=repr(error))
         error = errors.BursarError("something went wrong here; it is in the log")
@@ -56,8 +60,11 @@ def tell(_: Request, error: Exception) -> Response:
         _log.error("request failed", kind=problem.kind, error=message)
         if problem.kind == "misconfigured":
             message = "this server's configuration does not allow it; the log says which setting"
+    retry_after = str(getattr(error, "retry_after", None) or 5) if problem.retry else ""
+    if wants_page(request):
+        return apologize(request, problem.status, retry_after=retry_after)
     body = {"error": {"kind": problem.kind, "message": message, "retry": problem.retry}}
     response = JSONResponse(body, problem.status, headers={"Cache-Control": "no-store"})
-    if problem.retry:
-        response.headers["Retry-After"] = str(getattr(error, "retry_after", None) or 5)
+    if retry_after:
+        response.headers["Retry-After"] = retry_after
     return response

@@ -13,7 +13,7 @@ from bursar.errors import BadInput
 __all__ = ["REQUIRED", "Field", "TooLarge", "read_body", "read_fields"]
 
 REQUIRED: Final = object()
-_MOST_DEPTH: Final = 20
+_MOST_DIGITS: Final = 100
 
 
 class TooLarge(Exception):
@@ -64,17 +64,26 @@ def _object(body: bytes) -> Mapping[str, Any]:
     try:
         given = json.loads(
             body.decode("utf-8"),
+            parse_int=_whole,
             parse_float=Decimal,
             parse_constant=_no_constant,
             object_pairs_hook=_no_doubles,
         )
     except UnicodeDecodeError:
         raise BadInput("the body is not UTF-8") from None
-    except (json.JSONDecodeError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise BadInput("the body is nested too deeply") from None
+    except ValueError as error:
         raise BadInput(f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(given, dict):
         raise BadInput('the body is a JSON object, such as {"amount": "10.00"}')
     return cast(Mapping[str, Any], given)
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a whole number has at most {_MOST_DIGITS} digits")
+    return int(text)
 
 
 def _no_constant(text: str) -> NoReturn:

@@ -4,6 +4,7 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import jinja2
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.routing import Route
 
 from bursar.errors import NotFound
 
-__all__ = ["asset_routes", "asset_url", "render"]
+__all__ = ["asset_routes", "asset_url", "page_headers", "render"]
 
 _KINDS: Final = {
     "css": "text/css; charset=utf-8",
@@ -31,6 +32,24 @@ _ENV: Final = jinja2.Environment(
 def render(template: str, **values: Any) -> str:
     """Lay *values* out in *template*; all text is escaped."""
     return _ENV.get_template(template).render(**values)
+
+
+def page_headers(script: str = "", nonce: str = "") -> dict[str, str]:
+    """Return the headers of a buyer's page; only the origin of *script*, a provider's own, may add scripts and frames to ours."""
+    parts = urlsplit(script)
+    origin = f" {parts.scheme}://{parts.netloc}" if script else ""
+    frames = origin or " 'none'"
+    ours = f"'self' 'nonce-{nonce}'" if nonce else "'self'"
+    policy = (
+        "default-src 'none'; img-src 'self' data:; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+        f"form-action 'self'; frame-ancestors 'none'; script-src {ours}{origin}; frame-src{frames}"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
 
 
 @cache

@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -6,14 +7,32 @@ from typing import Any
 
 import attrs
 import httpx
+import jsonschema
 import pytest
 
 from bursar import AsyncBursar, read_config
 from bursar.plugins import sandbox
 from bursar.testing.stage import account_table
 from bursar.web import create_app
+from bursar.web.openapi import document
 
 KEY = "key-of-the-shop"
+DESCRIBED = document("http://127.0.0.1:8000")
+
+
+def described(method: str, path: str, status: int) -> dict[str, Any]:
+    """Return the schema that the API's description has for an answer."""
+    for template, operations in DESCRIBED["paths"].items():
+        wanted = re.sub(r"\{[^}]+\}", "[^/]+", template)
+        if re.fullmatch(wanted, path.partition("?")[0]) and method.lower() in operations:
+            answers = operations[method.lower()]["responses"]
+            found: dict[str, Any] = answers.get(str(status)) or answers["default"]
+            assert found is not answers["default"] or status >= 400, (
+                f"{method} {path}: {status} is not described"
+            )
+            schema: dict[str, Any] = found["content"]["application/json"]["schema"]
+            return schema
+    return {"$ref": "#/components/schemas/Error"}
 
 
 @attrs.define
@@ -27,7 +46,12 @@ class House:
     now: float
 
     async def api(self, method: str, path: str, **more: Any) -> httpx.Response:
-        return await self.client.request(method, path, headers={"Authorization": f"Bearer {KEY}"}, **more)
+        """Call the API with its key. Whatever it answers must be as its description says."""
+        headers = {"Authorization": f"Bearer {KEY}"} | more.pop("headers", {})
+        answer = await self.client.request(method, path, headers=headers, **more)
+        schema = described(method, path, answer.status_code) | {"components": DESCRIBED["components"]}
+        jsonschema.validate(answer.json(), schema, cls=jsonschema.Draft202012Validator)
+        return answer
 
     async def deliver(self) -> None:
         while due := self.sandbox.due():

@@ -1,16 +1,12 @@
 import json
-import re
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 import pytest
 
-from bursar import errors
 from bursar.web.openapi import document
-from bursar.web.problems import PROBLEMS, problem_of
 
 KEY = "key-of-the-shop"
 ORDER = {"reference": "1001", "amount": "10.00", "currency": "USD"}
@@ -210,34 +206,11 @@ def test_orders_are_found_and_listed(house: Any, play: Play) -> None:
     play(story())
 
 
-def test_every_error_of_the_tree_has_its_own_answer() -> None:
-    told = {kind for kind, _ in PROBLEMS}
-    for error in (getattr(errors, name) for name in errors.__all__):
-        nearest = next(kind for kind in error.__mro__ if kind in told)
-        assert problem_of(error("x")) == dict(PROBLEMS)[nearest]
-
-
-def test_the_description_names_every_route_of_the_api_and_no_other(house: Any, play: Play) -> None:
-    async def story() -> set[tuple[str, str]]:
-        async with house() as home:
-            routes = home.app.pages.routes
-            return {
-                (re.sub(r":int", "", route.path), method.lower())
-                for route in routes
-                for method in route.methods - {"HEAD"}
-                if route.path.startswith("/api")
-            }
-
-    described = {(path, method) for path, methods in DESCRIBED["paths"].items() for method in methods}
-    assert play(story()) == described
-
-
 def test_the_description_is_served(house: Any, play: Play) -> None:
     async def story() -> None:
         async with house() as home:
             answer = await home.client.get("/openapi.json")
             assert json.loads(answer.text) == DESCRIBED
-            assert (await home.client.get("/health")).json()["healthy"] is True
             assert (await home.client.get("/")).status_code == 200
             assert (await home.client.get("/nothing")).status_code == 404
             assert (await home.client.delete("/api/orders")).status_code == 405
@@ -254,8 +227,146 @@ def test_a_large_body_is_refused_before_it_is_read(house: Any, play: Play) -> No
     play(story())
 
 
-def test_the_page_about_http_lists_every_kind_of_error_as_it_is_answered() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("number", [b"1e999999999", b"9" * 5_000, b"1e-999999999"])
+def test_a_number_without_measure_is_refused_and_not_computed(house: Any, play: Play, number: bytes) -> None:
+    async def story() -> None:
+        async with house() as home:
+            body = b'{"reference": "1", "currency": "USD", "pay": false, "amount": ' + number + b"}"
+            answer = await home.api("POST", "/api/orders", content=body)
+            assert answer.status_code == 400
+            assert "digits" in answer.json()["error"]["message"]
 
-    for _, problem in PROBLEMS:
-        assert f"| {problem.status} | `{problem.kind}` | {'yes' if problem.retry else 'no'} |" in page
+    play(story())
+
+
+def test_an_order_whose_payment_needs_the_buyer_s_choice_is_kept_and_says_so(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house("coinpay") as home:
+            answer = await home.api("POST", "/api/orders", json=ORDER)
+            assert answer.status_code == 201
+            assert answer.json()["payment_problem"]["kind"] == "bad_input"
+            assert "coin" in answer.json()["payment_problem"]["message"]
+            page = await home.client.get(answer.json()["checkout_url"])
+            assert "How do you want to pay?" in page.text
+
+    play(story())
+
+
+def test_an_account_that_is_not_there_is_told_before_anything_is_kept(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            answer = await home.api("POST", "/api/orders", json=ORDER | {"account": "mian"})
+            assert answer.status_code == 404
+            assert "main" in answer.json()["error"]["message"]
+            assert (await home.api("GET", "/api/orders")).json()["orders"] == []
+
+    play(story())
+
+
+def test_the_same_request_for_a_cancelled_order_shows_it_and_starts_nothing(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order = (await home.api("POST", "/api/orders", json=ORDER | {"pay": False})).json()
+            await home.api("POST", f"/api/orders/{order['key']}/cancel", json={"who": "desk"})
+            again = await home.api("POST", "/api/orders", json=ORDER)
+            assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+            assert again.json()["payment_problem"]["kind"] == "refused"
+            assert home.sandbox.payments() == ()
+
+    play(story())
+
+
+def test_late_money_is_reviewed_accepted_and_listed_over_http(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order = (await home.api("POST", "/api/orders", json=ORDER)).json()
+            path, invoice = f"/api/orders/{order['key']}", order["payments"][0]["payment_id"]
+            home.now += 1000
+            home.sandbox.tick()
+            home.sandbox.pay(invoice)
+            home.sandbox.confirm(invoice)
+            await home.deliver()
+            listed = await home.api("GET", "/api/orders?needs_review=true")
+            assert [line["key"] for line in listed.json()["orders"]] == [order["key"]]
+            (review,) = (await home.api("GET", path)).json()["reviews"]
+            assert review["reason"] == "paid_late"
+            assert (await home.api("POST", f"{path}/sync")).status_code == 200
+            accepted = await home.api("POST", f"{path}/accept", json={"who": "desk"})
+            assert (accepted.json()["status"], accepted.json()["reviews"]) == ("paid", [])
+            assert (await home.api("GET", f"{path}/history")).json()["history"][-1]["after"] == "paid"
+
+    play(story())
+
+
+def test_a_payment_started_over_http_is_one_and_a_second_is_the_same(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order = (await home.api("POST", "/api/orders", json=ORDER | {"pay": False})).json()
+            path = f"/api/orders/{order['key']}/payments"
+            for _ in range(2):
+                answer = await home.api("POST", path, json={"account": "main"})
+                assert (answer.status_code, len(answer.json()["payments"])) == (201, 1)
+            assert (await home.api("POST", path, json={"account": "mian"})).status_code == 404
+            assert (await home.api("POST", path, json={"method": 5})).status_code == 400
+
+    play(story())
+
+
+def test_a_payment_made_elsewhere_is_adopted(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            one = (await home.api("POST", "/api/orders", json=ORDER)).json()
+            two = (
+                await home.api("POST", "/api/orders", json=ORDER | {"reference": "2", "pay": False})
+            ).json()
+            body = {"account": "main", "payment_id": one["payments"][0]["payment_id"]}
+            taken = await home.api("POST", f"/api/orders/{two['key']}/adopt", json=body)
+            assert taken.status_code == 409
+            unknown = await home.api(
+                "POST", f"/api/orders/{two['key']}/adopt", json=body | {"payment_id": "x"}
+            )
+            assert unknown.status_code in (404, 422)
+
+    play(story())
+
+
+async def paid(home: Any, **more: str) -> str:
+    order = (await home.api("POST", "/api/orders", json=ORDER | more)).json()
+    invoice = order["payments"][0]["payment_id"]
+    home.sandbox.pay(invoice)
+    home.sandbox.confirm(invoice)
+    await home.deliver()
+    return f"/api/orders/{order['key']}"
+
+
+def test_a_manual_refund_is_withdrawn_or_recorded_as_sent(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house("coinpay") as home:
+            path = await paid(home, method="USDC_POL")
+            asked = {"who": "desk", "reason": "broken"}
+            first = (await home.api("POST", f"{path}/refunds", json=asked)).json()
+            assert first["manual"] is True
+            gone = await home.api("POST", f"{path}/refunds/{first['number']}/withdraw", json={"who": "desk"})
+            assert gone.json()["refunds"][0]["status"] == "cancelled"
+
+            second = (await home.api("POST", f"{path}/refunds", json=asked)).json()
+            body = {"who": "desk", "transaction": "0xabc"}
+            done = await home.api("POST", f"{path}/refunds/{second['number']}/record", json=body)
+            assert done.json()["status"] == "refunded"
+            assert (await home.api("POST", f"{path}/refunds/9/record", json=body)).status_code == 404
+
+    play(story())
+
+
+def test_what_the_service_refuses_is_told_with_the_cure(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            path = await paid(home)
+            refund = (
+                await home.api("POST", f"{path}/refunds", json={"who": "desk", "amount": "4.00"})
+            ).json()
+            gone = await home.api("POST", f"{path}/refunds/{refund['number']}/withdraw", json={"who": "desk"})
+            assert (gone.status_code, gone.json()["error"]["kind"]) == (422, "declined")
+            assert "canarchivepullpayments" in gone.json()["error"]["message"]
+
+    play(story())

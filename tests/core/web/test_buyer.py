@@ -1,6 +1,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -94,8 +95,6 @@ def test_every_state_is_told_in_words(house: Any, play: Play, state: str, said: 
 
 
 async def _reach(home: Any, order: Any, invoice: str, state: str) -> None:
-    from decimal import Decimal
-
     if state in ("expired", "late"):
         home.now += 1000
         home.sandbox.tick()
@@ -250,5 +249,103 @@ def test_the_rest_is_named_where_the_service_has_no_page_of_its_own(house: Any, 
             (asked,) = payment.checkout.instructions
             assert trimmed(asked.amount) not in page
             assert "6.006602 USDC" in page
+
+    play(story())
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_link_that_is_cut_off_is_told_in_words_to_a_browser(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order, _ = await begun(home)
+            for path in (where(order)[:-3], "/pay/x", "/pay/x/y/z"):
+                answer = await home.client.get(path, headers=BROWSER)
+                assert answer.status_code == 404
+                assert "There is no such page" in answer.text
+                assert "default-src 'none'" in answer.headers["content-security-policy"]
+                assert order.key not in answer.text
+            form = {"way": "nobody"}
+            refused = await home.client.post(f"{where(order)}/start", data=form, headers=BROWSER)
+            assert (refused.status_code, "could not be understood" in refused.text) == (400, True)
+            large = await home.client.post(f"{where(order)}/start", content=b"x" * 5000, headers=BROWSER)
+            assert large.status_code == 400
+
+    play(story())
+
+
+def test_a_refused_start_is_told_on_the_page_and_loading_it_again_shows_the_page(
+    house: Any, play: Play
+) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order = await home.bursar.open_order(reference="1001", amount="10.00", currency="EUR")
+            await home.bursar.cancel(order.key, who="desk")
+            answer = await home.client.post(f"{where(order)}/start", data={"way": "main"})
+            assert (answer.status_code, 'role="alert"' in answer.text) == (409, True)
+            again = await home.client.get(f"{where(order)}/start")
+            assert (again.status_code, again.headers["location"]) == (303, where(order))
+
+    play(story())
+
+
+def test_without_javascript_the_page_loads_itself_and_not_the_form(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order, _ = await begun(home)
+            page = (await home.client.get(where(order))).text
+            assert f'content="20; url={where(order)}"' in page
+            assert "<time>15:00</time>" in page
+
+    play(story())
+
+
+def test_who_paid_too_much_is_told_how_much(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order, payment = await begun(home)
+            home.sandbox.pay(payment.payment_id, share=Decimal("1.5"))
+            home.sandbox.confirm(payment.payment_id)
+            await home.deliver()
+            page = (await home.client.get(where(order))).text
+            assert "You sent $5.00 more than was asked" in page
+
+    play(story())
+
+
+def test_two_accounts_at_one_service_can_be_told_apart(house: Any, play: Play) -> None:
+    async def story() -> None:
+        more = '\n[accounts.second]\nprovider = "btcpay"\nurl = "http://127.0.0.1:9"\nstore_id = "s"\n'
+        more += 'api_key = "literal:k"\nwebhook_secret = "literal:w"\n'
+        async with house(more=more) as home:
+            order = await home.bursar.open_order(reference="1001", amount="10.00", currency="USD")
+            page = (await home.client.get(where(order))).text
+            labels = re.findall(r"<span>(BTCPay[^<]*)</span>", page)
+            assert labels == ["BTCPay Server (main)", "BTCPay Server (second)"]
+
+    play(story())
+
+
+def test_the_modal_s_origin_alone_may_add_a_script_and_a_frame(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house(settings={"show": "modal"}) as home:
+            order, payment = await begun(home)
+            page = await home.client.get(where(order))
+            assert f'data-invoice="{payment.payment_id}"' in page.text
+            policy = page.headers["content-security-policy"]
+            assert "frame-src http://127.0.0.1:9" in policy
+            (nonce,) = set(re.findall(r'nonce="([^"]+)"', page.text))
+            assert f"script-src 'self' 'nonce-{nonce}' http://127.0.0.1:9" in policy
+
+    play(story())
+
+
+def test_without_a_modal_no_frame_and_no_script_but_ours_is_allowed(house: Any, play: Play) -> None:
+    async def story() -> None:
+        async with house() as home:
+            order, _ = await begun(home)
+            policy = (await home.client.get(where(order))).headers["content-security-policy"]
+            assert "frame-src 'none'" in policy
 
     play(story())

@@ -35,10 +35,14 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const next = fresh.getElementById("checkout");
       if (next && (next.dataset.version !== main.dataset.version || next.dataset.state !== main.dataset.state)) {
+        const held = main.contains(document.activeElement) ? document.activeElement.id : null;
         document.title = fresh.title;
         main.replaceWith(next);
         main = next;
         ready();
+        say();
+        // Who reads by keyboard stays where they were, or at the news where that place is gone.
+        if (held !== null) ((held && document.getElementById(held)) || main.querySelector("h1")).focus({ preventScroll: true });
       }
     } catch {
       // Offline for a moment: the stream connects again by itself.
@@ -47,11 +51,21 @@
     }
   }
 
+  // The region that is read aloud stays in the page, and only its text changes: a new region would not be read.
+  function say() {
+    const words = [main.querySelector("h1"), main.querySelector(".status .text"), main.querySelector(".sums")];
+    document.getElementById("said").textContent = words.map((word) => (word ? word.textContent : "")).join(". ");
+  }
+
   function listen() {
     if (!window.EventSource || main.dataset.final === "yes") return;
     stream = new EventSource(`${main.dataset.base}/events`);
     stream.addEventListener("order", (event) => {
       if (event.data !== main.dataset.version) refresh();
+    });
+    stream.addEventListener("error", () => {
+      // Lost connections come back by themselves; a stream that was refused (by a proxy, while the server starts) does not.
+      if (stream && stream.readyState === EventSource.CLOSED) setTimeout(async () => { await refresh(); listen(); }, 5000);
     });
   }
 
