@@ -424,6 +424,8 @@ def test_a_real_answer_that_is_too_long_is_cut_off(carry: Carrier, shop: Threadi
 
 @really
 def test_a_real_server_that_is_down_was_never_reached(carry: Carrier, shop: ThreadingHTTPServer) -> None:
+    # Stopped first: a thread that still waits on the socket would keep it open.
+    shop.shutdown()
     shop.server_close()
 
     with pytest.raises(Unavailable, match="never reached"):

@@ -218,14 +218,21 @@ class _Api:
     async def record(self, request: Request) -> Response:
         """Record that a manual refund was sent."""
         asked = await self.fields(request, _RECORD)
-        key, number = request.path_params["key"], request.path_params["number"]
+        key, number = await self._number(request)
         return self._order(await self.bursar.record_refund(key, number, **asked))
 
     async def withdraw(self, request: Request) -> Response:
         """Take back a refund that was not paid out."""
         asked = await self.fields(request, _WITHDRAW)
-        key, number = request.path_params["key"], request.path_params["number"]
+        key, number = await self._number(request)
         return self._order(await self.bursar.withdraw_refund(key, number, **asked))
+
+    async def _number(self, request: Request) -> tuple[str, int]:
+        key, number = request.path_params["key"], request.path_params["number"]
+        order = await self.bursar.order(key)
+        if all(refund.number != number for refund in order.refunds):
+            raise NotFound(f"order {order.reference!r} has no refund {str(number)[:20]}")
+        return key, number
 
     def _order(self, order: OrderView, status: int = 200) -> Response:
         return _answer(order.document(merchant=True), status)
