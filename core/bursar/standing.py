@@ -154,7 +154,7 @@ def _sums(agreed: Terms, facts: Facts, word: Word | None, limit: int | None) -> 
     fresh = total is not None and told_at >= since and with_it is word
     told = total or nothing
     ever_said = facts.credited.ever if facts.credited else frozenset[Money]()
-    news = any(t.stage.at >= told_at and not t.listed for t in live)
+    news = total is None or any(t.stage.at >= told_at and not t.listed for t in live)
     if word in (Word.NEW, Word.EXPIRED):
         # What was only seen before the provider spoke is in its word: nothing that counts.
         covered = told >= _value(terms, filter(_confirmed, live))
@@ -223,7 +223,7 @@ def read_standing(payment: Payment, *, accept: bool = False) -> Standing:
     lapsed = bool(facts.flags & {Flag.LAPSED, Flag.GONE}) or payment.abandoned
     if lapsed and word in (Word.NEW, Word.PARTIAL):
         word = Word.EXPIRED if word is Word.NEW else Word.UNDERPAID
-    said_enough = word in _ENOUGH
+    said_enough = facts.verdict is not None and bool(facts.verdict.ever & _ENOUGH)
     arrived = sums.known if word in (Word.NEW, Word.EXPIRED) else sums.confirmed
     if _was_closed(facts, word) and arrived and arrived >= terms.worth:
         # It was too little when the window closed, and is enough now.

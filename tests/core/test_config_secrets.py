@@ -1,13 +1,11 @@
 import logging
 import string
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import stamina
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -110,13 +108,6 @@ def test_the_broken_configurations_of_the_property_are_broken_or_read_the_same(
     assert refusal("0123456789abcdef", TEXT.replace(*broken)) or broken[0] in ("postgresql://", "env:SECRET")
 
 
-@pytest.fixture
-def _no_pauses() -> Iterator[None]:
-    stamina.set_testing(True)
-    yield
-    stamina.set_testing(False)
-
-
 class Failing(httpx.BaseTransport):
     """Fail in every way in turn, then let requests through."""
 
@@ -138,7 +129,6 @@ class Failing(httpx.BaseTransport):
                 return self.inner.handle_request(request)
 
 
-@pytest.mark.usefixtures("_no_pauses")
 @pytest.mark.parametrize("provider", ["btcpay", "coinpay"])
 def test_no_secret_is_in_a_log_line_an_error_or_a_repr_while_everything_fails(
     provider: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

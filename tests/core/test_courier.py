@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-import stamina
 
 from bursar.config import read_config
 from bursar.courier import AsyncCourier
@@ -78,10 +77,8 @@ class Play(Stage):
 
 @pytest.fixture
 def play(tmp_path: Path) -> Iterator[Play]:
-    stamina.set_testing(True)
     with Play(tmp_path) as one:
         yield one
-    stamina.set_testing(False)
 
 
 def test_a_shop_is_told_each_change_and_then_left_alone(play: Play) -> None:
@@ -301,8 +298,9 @@ def test_the_courier_outlives_a_database_that_is_away(play: Play, monkeypatch: p
         desk = attrs.evolve(play.bursar.desk, store=store)
         courier = AsyncCourier(desk, AsyncDriver(play.bursar.writer, httpx.AsyncClient()))
         running = asyncio.create_task(courier.run())
-        while store.failures or store.claims < 5:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while store.failures or store.claims < 5:
+                await asyncio.sleep(0.01)
         courier.stop()
         await asyncio.wait_for(running, 5)
         return store  # type: ignore[no-any-return]

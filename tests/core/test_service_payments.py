@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-import stamina
 
 from bursar import plugins
 from bursar.config import read_config
@@ -99,7 +98,6 @@ class Street:
 
 @pytest.fixture
 def street(tmp_path: Path) -> Iterator[Callable[..., Street]]:
-    stamina.set_testing(True)
     made: list[Street] = []
 
     def make(**options: Any) -> Street:
@@ -111,7 +109,6 @@ def street(tmp_path: Path) -> Iterator[Callable[..., Street]]:
     yield make
     for one in made:
         one.bursar.close()
-    stamina.set_testing(False)
 
 
 Make = Callable[..., Street]

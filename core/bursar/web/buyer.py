@@ -177,7 +177,8 @@ class Buyer:
             if bills is not None and order.amount.asset.code not in bills and self.bursar.desk.rates is None:
                 continue
             title = provider.title if titles[provider.title] == 1 else f"{provider.title} ({name})"
-            found += [(f"{name} {m}", f"{title}: {m.replace('_', ' on ')}") for m in methods]
+            before = f"{title}: " if len(names) > 1 else ""
+            found += [(f"{name} {m}", f"{before}{m.replace('_', ' on ')}") for m in methods]
             if not methods:
                 found.append((name, title))
         return found

@@ -207,12 +207,10 @@ def _folder() -> Generator[Path]:
 @contextmanager
 def at_full_speed() -> Generator[None]:
     """Try nothing again by itself, which would wait, and say nothing about what fails on purpose."""
-    was = stamina.is_testing()
     before = structlog.get_config()
-    stamina.set_testing(True, attempts=1)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        yield
+        with stamina.set_testing(True, attempts=1):
+            yield
     finally:
-        stamina.set_testing(was)
         structlog.configure(**before)
