@@ -58,11 +58,19 @@ def test_what_a_service_delivers_means_the_same_in_every_order(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("provider", "story"), FEW)
+def test_seven_deliveries_mean_the_same_in_all_5040_orders(provider: str, story: Any, tmp_path: Path) -> None:
+    report = permuted(provider, story, tmp_path, events=6, most=5040)
+
+    assert report.divergent == 0, str(report)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("provider", "story"), LIVES)
-def test_seven_deliveries_of_every_story_mean_the_same_in_all_5040_orders(
+def test_all_deliveries_of_every_story_mean_the_same_in_any_order(
     provider: str, story: Any, tmp_path: Path
 ) -> None:
-    report = permuted(provider, story, tmp_path, events=6, most=5040)
+    report = permuted(provider, story, tmp_path, events=30, most=200)
 
     assert report.divergent == 0, str(report)
 

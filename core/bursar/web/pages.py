@@ -36,7 +36,10 @@ class State(Enum):
 
 
 TEXTS: Final[dict[State, tuple[str, str]]] = {
-    State.START: ("Ready to pay", "Start when it suits you; from then on you have some time to send the money."),
+    State.START: (
+        "Ready to pay",
+        "Start when it suits you; from then on you have some time to send the money.",
+    ),
     State.WAITING: (
         "Waiting for your payment",
         "Send exactly this amount. This page changes by itself once it is seen.",

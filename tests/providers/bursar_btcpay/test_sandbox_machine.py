@@ -177,4 +177,4 @@ class TestLife(Life.TestCase):  # type: ignore[valid-type,misc]
 
 @pytest.mark.slow
 class TestLongLife(Life.TestCase):  # type: ignore[valid-type,misc]
-    settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
