@@ -195,8 +195,6 @@ WALKS: Final = [
     pytest.param(Ground(LENIENT, 1, 2), id="lenient"),
     pytest.param(Ground(STRICT, 2, 2), id="two payments"),
     pytest.param(Ground(STRICT, 1, 3), id="strict, deeper", marks=pytest.mark.slow),
-    pytest.param(Ground(LENIENT, 2, 3), id="two payments, lenient, deeper", marks=pytest.mark.slow),
-    pytest.param(Ground(STRICT, 1, 4), id="strict, deepest", marks=pytest.mark.slow),
 ]
 everywhere: Final = pytest.mark.parametrize("ground", WALKS)
 

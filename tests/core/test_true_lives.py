@@ -230,4 +230,4 @@ class LongLife(Life):
 
 
 TestLongLife = pytest.mark.slow(LongLife.TestCase)
-TestLongLife.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestLongLife.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
