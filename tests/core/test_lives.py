@@ -305,7 +305,7 @@ TestLife.settings = settings(
 )
 TestManyLives = pytest.mark.slow(ManyLives.TestCase)
 TestManyLives.settings = settings(
-    max_examples=1500, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
