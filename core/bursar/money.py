@@ -100,13 +100,8 @@ class Money:
             raise BadInput(f"an amount is a Decimal, an int or text, never {type(amount).__name__}")
         number = read_decimal(amount) if isinstance(amount, str) else Decimal(amount)
         # Beyond these lengths the arithmetic below would round, or the text run to gigabytes.
-        _, digits, exponent = number.as_tuple()
-        if (
-            not isinstance(exponent, int)
-            or len(digits) > _MAX_LENGTH
-            or not exponent >= -_MAX_LENGTH
-            or number.adjusted() > MAX_DIGITS
-        ):
+        exponent = number.as_tuple().exponent
+        if not isinstance(exponent, int) or not exponent >= -_MAX_LENGTH or number.adjusted() > MAX_DIGITS:
             raise BadInput(f"an amount is a finite number of at most {MAX_DIGITS} digits")
         if rounding is not None:
             _check_rounding(rounding)

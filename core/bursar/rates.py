@@ -14,11 +14,14 @@ from bursar.orders import Rate
 __all__ = ["FixedRates", "FixedSettings", "RateSource", "convert"]
 
 _EXACT: Final = Context(prec=60)
+_KNOWN: Final = Context(prec=50)
 
 
 def convert(amount: Money, rate: Rate, asset: Asset) -> Money:
     """Return *amount* in *asset* by *rate*, rounded up to the smallest unit, so that a shop is never short of a unit."""
-    return Money.of(_EXACT.multiply(amount.major, rate.value), asset, rounding=ROUND_CEILING)
+    exact = _EXACT.multiply(amount.major, rate.value)
+    # The last digits of an inverse are rounding; rounded up, they would cost a buyer a unit.
+    return Money.of(_KNOWN.plus(exact), asset, rounding=ROUND_CEILING)
 
 
 @runtime_checkable

@@ -334,6 +334,21 @@ def test_a_changed_signature_or_body_is_never_genuine_for_other_bytes(
 
 
 @every_scheme
+@given(bit=st.integers(0, 255))
+def test_every_bit_of_a_signature_decides(scheme: Scheme, secret: bytes, bit: int) -> None:
+    headers = sign(scheme, b"{}", secret, now=NOW, message_id="msg_1")
+    hexadecimal = scheme.encoding is Encoding.HEX
+    start = len(headers[scheme.header]) - (64 if hexadecimal else 44)
+    before, text = headers[scheme.header][:start], headers[scheme.header][start:]
+    mac = bytearray(bytes.fromhex(text) if hexadecimal else base64.b64decode(text))
+    mac[bit // 8] ^= 1 << bit % 8
+    changed = mac.hex() if hexadecimal else base64.b64encode(mac).decode()
+
+    assert is_genuine(scheme, b"{}", {**headers, scheme.header: before + text}, secret)
+    assert not is_genuine(scheme, b"{}", {**headers, scheme.header: before + changed}, secret)
+
+
+@every_scheme
 def test_a_missing_or_empty_header_is_refused(scheme: Scheme, secret: bytes) -> None:
     headers = sign(scheme, b"{}", secret, now=NOW, message_id="msg_1")
 

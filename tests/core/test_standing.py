@@ -221,6 +221,13 @@ def test_a_late_rest_does_not_undo_the_part_that_came_in_time() -> None:
     assert (after.status, after.counts, after.received) == (S.HELD, Money(400, EUR), Money(1000, EUR))
 
 
+def test_confirmed_money_whose_time_nobody_knows_does_not_count_once_it_is_called_late() -> None:
+    undated = sent(40, Stage.CONFIRMED, paid_at=None)
+
+    assert stand(word(Word.UNDERPAID, 101), undated).counts == Money(400, EUR)
+    assert stand(word(Word.LATE, 120), undated).counts == Money.zero(EUR)
+
+
 # Seen is enough
 
 
@@ -301,6 +308,12 @@ def test_without_a_total_confirmed_transfers_tell_a_surplus_and_seen_ones_do_not
 
     assert (confirmed.received, confirmed.overpaid) == (Money(1500, EUR), True)
     assert (replaced.received, replaced.overpaid) == (Money(1000, EUR), False)
+
+
+def test_confirmed_transfers_that_a_poll_listed_without_a_total_tell_a_surplus_too() -> None:
+    listed = polled_facts(joined(word(Word.SETTLED), sent(150, Stage.CONFIRMED)))
+
+    assert stand(listed).received == Money(1500, EUR)
 
 
 def test_the_providers_newer_total_says_what_was_received_when_transfers_contradict_it() -> None:
