@@ -53,6 +53,7 @@ def _make_sqlite(url: URL) -> Engine:
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"),
         connect_args={"timeout": _WAIT_SECONDS},
+        hide_parameters=True,
         pool_timeout=_WAIT_SECONDS,
     )
     event.listen(engine, "connect", _set_up_sqlite)
@@ -85,6 +86,7 @@ def _make_postgres(url: URL) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         paramstyle="format",
+        hide_parameters=True,
         connect_args={} if "connect_timeout" in url.query else {"connect_timeout": _WAIT_SECONDS},
         pool_timeout=_WAIT_SECONDS,
     )
