@@ -1,5 +1,7 @@
+import gc
 import os
 
+import pytest
 import stamina
 import structlog
 from hypothesis import settings
@@ -13,3 +15,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 stamina.set_testing(True, attempts=3, cap=True)
 
 structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Clear what earlier tests left, before Hypothesis parses the source of a state machine.
+
+    CPython 3.11 raises SystemError (its issue 106905) where garbage that is collected while `ast` works uses `ast`
+    itself, and a traceback that is written does: an asyncio task whose error nobody fetched, for one.
+    """
+    if item.name == "runTest":
+        gc.collect()
