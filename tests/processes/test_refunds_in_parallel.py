@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from bursar import Bursar, load_config
 from bursar.errors import Refused
 from bursar.plugins import sandbox
+from bursar.testing.faults.killing import served
 from bursar.testing.stage import account_table
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -42,21 +41,8 @@ with Bursar(load_config(path, env={})) as bursar:
 class Shop:
     """One order of 10.00, paid, in a database that many processes share; its service is served over HTTP."""
 
-    def __init__(self, folder: Path) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self.fake: Any = sandbox("btcpay")(clock=time.time, url=url)
-        config = uvicorn.Config(
-            self.fake.app,
-            log_level="error",
-            ws="none",
-            lifespan="off",
-            date_header=False,
-            server_header=False,
-        )
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]}, daemon=True)
-        self.thread.start()
+    def __init__(self, folder: Path, fake: Any) -> None:
+        self.fake = fake
         account = self.fake.account(webhook_url="http://127.0.0.1:9/webhooks/main")
         self.path = folder / "bursar.toml"
         text = f'[bursar]\ndatabase = "sqlite:///bursar.db"\naccount = "main"\n{account_table("btcpay", account)}'
@@ -91,16 +77,16 @@ class Shop:
         """What the service was really asked to give back."""
         return [pull.offer.amount for pull in self.fake.server.refunds.pulls.values()]
 
-    def close(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(20)
-
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
-    yield made
-    made.close()
+    # The service has to know its address, which is known only once it is served.
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await fake.app(scope, receive, send)
+
+    with served(app) as address:
+        fake: Any = sandbox("btcpay")(clock=time.time, url=f"http://{address}")
+        yield Shop(tmp_path, fake)
 
 
 def begin(clerks: list["subprocess.Popen[str]"]) -> None:
